@@ -1,0 +1,26 @@
+# Every target does its own set-up: `make demo` and `make test` work on a fresh clone.
+READY := .venv/.ready
+OUT ?= outputs/demo
+
+.PHONY: demo test test-slow lint clean
+
+demo: $(READY)  ## virtual studio -> calibration -> dense mesh -> report, with its error against the truth
+	.venv/bin/facekit demo --out $(OUT)
+
+test: $(READY) lint  ## everything that CI runs
+	.venv/bin/python -m pytest -m "not slow and not gpu and not data"
+
+test-slow: $(READY)  ## the long checks: real photographs, whole pipelines
+	.venv/bin/python -m pytest -m "slow and not gpu and not data"
+
+lint: $(READY)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+$(READY): pyproject.toml constraints.txt tools/setup.sh
+	bash tools/setup.sh
+
+clean:
+	rm -rf .venv .pkgroot build dist *.egg-info outputs

@@ -1,0 +1,159 @@
+"""The calibration's part of a session report: rig, residuals, comparison with the truth."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..calibration.rigfile import RIG_FILE
+from ..capture.session import Session
+from ..core.arrays import AnyFloats
+from ..core.errors import FacekitError
+from ..core.files import read_json
+from ..core.geometry.camera import Rig
+from ..core.geometry.transform import Similarity
+from ..core.report import Block, Cell, Gallery, Missing, Section, Table, Text
+from .rig_accuracy import CalibrationAccuracy
+from .session_plots import CameraResiduals, layout_plot, residual_histograms, residual_plots
+
+RESIDUALS_FILE = "residuals.json"
+
+
+def calibration_section(
+    session: Session,
+    rig: Rig | None,
+    folder: Path | None,
+    accuracy: CalibrationAccuracy | None,
+    *,
+    upright: Similarity,
+    subject: AnyFloats | None = None,
+) -> Section:
+    """Return the section; parts that are absent are named in it.
+
+    Parameters
+    ----------
+    upright : Similarity
+        Rig's frame -> the one that plots show.
+    subject : (V, 3), optional
+        Points of the subject's surface in that upright frame.
+    """
+    if rig is None:
+        return Section(
+            title="Calibration", blocks=[Missing(what="The rig", how="facekit calibrate")]
+        )
+    assert folder is not None
+    blocks: list[Block] = []
+    blocks.append(_camera_table(rig, _details(folder)))
+    if accuracy is not None:
+        blocks.append(_accuracy_table(accuracy))
+    blocks.append(
+        Gallery(
+            pictures=[layout_plot(rig.moved(upright), subject)],
+            min_width=700,
+            plain=True,
+            caption="Where the cameras stand, true to scale; grey: the reconstructed surface "
+            "and the optical axes.",
+        )
+    )
+    absent = [camera.id for camera in session.cameras if camera.id not in rig.names]
+    if absent:
+        blocks.append(Text(text=f"Not in the rig: {', '.join(absent)}."))
+    residuals = read_residuals(folder / RESIDUALS_FILE, rig)
+    if residuals:
+        blocks.append(
+            Gallery(
+                pictures=residual_plots(residuals, rig),
+                min_width=190,
+                plain=True,
+                caption="Residuals of the board's corners over each image, magnified as the "
+                "title says; red crosses were rejected. A good calibration shows no pattern.",
+            )
+        )
+        blocks.append(Gallery(pictures=[residual_histograms(residuals)], min_width=700, plain=True))
+    else:
+        blocks.append(Missing(what="Residuals of the calibration", how="facekit calibrate"))
+    return Section(title="Calibration", blocks=blocks)
+
+
+def read_residuals(path: Path, rig: Rig) -> dict[str, CameraResiduals]:
+    """Read `residuals.json`: `cameras` -> name -> `xy`, `error` (N, 2), perhaps `kept` (N,).
+
+    Cameras that the rig does not have are left out; an unreadable file counts as absent.
+    """
+    try:
+        cameras = read_json(path)["cameras"]
+        found = {}
+        for name in rig.names:
+            entry = cameras.get(name)
+            if entry is None or not len(entry["xy"]):
+                continue
+            xy = np.array(entry["xy"], dtype=np.float64).reshape(-1, 2)
+            error = np.array(entry["error"], dtype=np.float64).reshape(-1, 2)
+            kept = np.array(entry.get("kept", [True] * len(xy)), dtype=bool)
+            if len(error) == len(xy) == len(kept) and kept.any():
+                found[name] = CameraResiduals(xy=xy, error=error, kept=kept)
+    except (FacekitError, KeyError, TypeError, ValueError, AttributeError):
+        return {}
+    return found
+
+
+def _details(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what `rig.json` says of each camera beside its model."""
+    record = read_json(folder / RIG_FILE)
+    return {camera["name"]: camera for camera in record["cameras"]}
+
+
+def _camera_table(rig: Rig, details: dict[str, dict[str, Any]]) -> Table:
+    optional = [
+        ("n_views", "views", "{:d}"),
+        ("rms_px", "rms, px", "{:.3f}"),
+        ("p95_px", "95 %, px", "{:.3f}"),
+        ("sigma_focal_px", "σ focal, px", "{:.2f}"),
+        ("sigma_center_mm", "σ centre, mm", "{:.4f}"),
+        ("sigma_rotation_deg", "σ rotation, °", "{:.5f}"),
+    ]
+    present = [
+        entry for entry in optional if any(entry[0] in camera for camera in details.values())
+    ]
+    rows: list[list[Cell]] = []
+    for camera in rig:
+        known = details.get(camera.name, {})
+        row: list[Cell] = [
+            camera.name,
+            f"{camera.width} × {camera.height}",
+            f"{camera.K[0, 0]:.1f}, {camera.K[1, 1]:.1f}",
+            f"{camera.K[0, 2]:.1f}, {camera.K[1, 2]:.1f}",
+            ", ".join(f"{value:.4g}" for value in camera.distortion),
+            ", ".join(f"{value:.1f}" for value in camera.center),
+        ]
+        for key, _, form in present:
+            value = known.get(key)
+            row.append(form.format(value) if isinstance(value, (int, float)) else None)
+        rows.append(row)
+    unit = "mm" if rig.metric else "arbitrary unit"
+    return Table(
+        columns=["camera", "size, px", "focal x, y, px", "principal point, px",
+                 "k1, k2, p1, p2, k3", f"centre, {unit}", *(title for _, title, _ in present)],
+        rows=rows,
+    )  # fmt: skip
+
+
+def _accuracy_table(accuracy: CalibrationAccuracy) -> Table:
+    names = ("center_mm", "rotation_deg", "focal_percent", "principal_point_px", "head_px")
+    forms = ("{:.4f}", "{:.5f}", "{:.4f}", "{:.2f}", "{:.4f}")
+    rows: list[list[Cell]] = [
+        [camera.name, *(f.format(getattr(camera, n)) for n, f in zip(names, forms, strict=True))]
+        for camera in accuracy.cameras
+    ]
+    for title, summary in (("mean", accuracy.mean), ("largest", accuracy.worst)):
+        rows.append([title, *(f.format(summary(n)) for n, f in zip(names, forms, strict=True))])
+    scale = "" if accuracy.scale_ppm is None else f" Scale {accuracy.scale_ppm:+.1f} ppm."
+    missing = f" Missing: {', '.join(accuracy.missing)}." if accuracy.missing else ""
+    return Table(
+        columns=["error against the truth", "centre, mm", "rotation, °", "focal, %",
+                 "principal point, px", "at the head, px"],
+        rows=rows,
+        caption="After a rigid alignment of the rigs. “At the head”: how far apart the two "
+        "cameras image points of a box of 160 × 230 × 190 mm; in it the rig triangulates to "
+        f"{1000 * accuracy.head_mm:.1f} µm rms.{scale}{missing}",
+    )  # fmt: skip

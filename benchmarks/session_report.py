@@ -1,0 +1,290 @@
+"""One page over everything made of a session; what has not been made yet is named."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..calibration.frame import orientations
+from ..calibration.frame import upright as upright_frame
+from ..calibration.rigfile import RIG_FILE, load_rig
+from ..capture.session import Session, TakeKind, load_session
+from ..capture.virtual.truth import Truth, load_truth
+from ..core.arrays import Floats32
+from ..core.console import track
+from ..core.errors import FacekitError
+from ..core.files import STAGE_RECORD, read_json
+from ..core.geometry.camera import Rig
+from ..core.geometry.meshio import load_mesh
+from ..core.geometry.transform import Similarity
+from ..core.rendering.preview import MeshPreview
+from ..core.report import (
+    Block,
+    Gallery,
+    KeyFigure,
+    KeyFigures,
+    Missing,
+    Section,
+    Status,
+    Text,
+    picture,
+    write_page,
+)
+from .rig_accuracy import CalibrationAccuracy, calibration_error
+from .session_calibration import calibration_section
+from .session_photos import photographs_section, subject_strip
+from .session_plots import timing_plot
+from .session_surface import Surface, renders, surface_section, view_section
+from .session_views import views_section
+from .virtual import find_meshes, measure_take
+
+_MAX_TAKES = 6  # surfaces shown with pictures of their own
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """Everything found of a session."""
+
+    session: Session
+    calibration_folder: Path | None
+    build_folder: Path | None
+    rig: Rig | None
+    """As calibrated."""
+    upright: Similarity
+    """Rig's frame -> the page's: the true one where it is known, else upright as the
+    photographs are."""
+    truth: Truth | None
+    rig_accuracy: CalibrationAccuracy | None
+    surfaces: tuple[Surface, ...]
+    problems: tuple[str, ...]
+
+
+def write_report(
+    session_folder: Path,
+    *,
+    calibration_folder: Path | None = None,
+    build_folder: Path | None = None,
+    out: Path,
+) -> Path:
+    """Write one self-contained HTML page; return its path.
+
+    Parameters
+    ----------
+    calibration_folder : Path, optional
+        Holds `rig.json`, perhaps `residuals.json`.
+    build_folder : Path, optional
+        Holds `<take>/mesh.ply`, perhaps maps of every view.
+    out : Path
+        The HTML file.
+
+    Raises
+    ------
+    InputError
+        `session_folder` holds no session. Anything else that cannot be read becomes a remark
+        on the page.
+    """
+    made = _find(load_session(session_folder), calibration_folder, build_folder)
+    sections = [
+        _overview(made),
+        surface_section(made.surfaces, has_truth=made.truth is not None),
+        view_section(made.surfaces, made.rig and made.rig.moved(made.upright)),
+        calibration_section(made.session, made.rig, calibration_folder, made.rig_accuracy,
+                            upright=made.upright, subject=_subject_points(made)),
+        views_section(made.session, build_folder, made.rig),
+        photographs_section(made.session),
+        _timing_section(made),
+    ]  # fmt: skip
+    return write_page(
+        out,
+        title=made.session.name,
+        subtitle=_subtitle(made),
+        sections=sections,
+        footer=f"facekit {__version__}. Lengths in mm; +x is the subject's left, +y up, "
+        "+z out of the face; the centre of the top-left pixel is (0.5, 0.5).",
+    )
+
+
+def _find(session: Session, calibration_folder: Path | None, build_folder: Path | None) -> _Made:
+    problems: list[str] = []
+    rig, truth, rig_accuracy = None, None, None
+    if calibration_folder is not None and (calibration_folder / RIG_FILE).is_file():
+        try:
+            rig = load_rig(calibration_folder / RIG_FILE)
+        except FacekitError as error:
+            problems.append(str(error))
+    if (session.truth_folder / "truth.json").is_file():
+        try:
+            truth = load_truth(session.folder)
+            rig_accuracy = None if rig is None else calibration_error(rig, truth.rig)
+        except FacekitError as error:
+            problems.append(str(error))
+    upright = _upright(session, rig, rig_accuracy)
+    surfaces = []
+    meshes = list(find_meshes(build_folder).items())
+    for take, path in track(meshes[:_MAX_TAKES], "measuring surfaces"):
+        try:
+            mesh = load_mesh(path)
+            accuracy = None
+            if truth is not None and rig_accuracy is not None and (truth.folder / take).is_dir():
+                accuracy = measure_take(truth, take, path, rig_accuracy)
+        except FacekitError as error:
+            problems.append(str(error))
+            continue
+        shown = replace(mesh, vertices=upright(np.asarray(mesh.vertices, dtype=np.float64)))
+        surfaces.append(
+            Surface(take=take, mesh=shown, preview=MeshPreview(shown), accuracy=accuracy)
+        )
+    if len(meshes) > _MAX_TAKES:
+        problems.append(f"{len(meshes)} takes have a mesh; the first {_MAX_TAKES} are shown")
+    return _Made(
+        session=session,
+        calibration_folder=calibration_folder,
+        build_folder=build_folder,
+        rig=rig,
+        upright=upright,
+        truth=truth,
+        rig_accuracy=rig_accuracy,
+        surfaces=tuple(surfaces),
+        problems=tuple(problems),
+    )
+
+
+def _upright(session: Session, rig: Rig | None, accuracy: CalibrationAccuracy | None) -> Similarity:
+    if accuracy is not None:
+        return accuracy.true_from_rig
+    if rig is not None and len(rig) > 1:
+        return upright_frame(rig.cameras, orientation=orientations(session))
+    return Similarity(scale=1.0, R=np.eye(3), t=np.zeros(3))
+
+
+def _subtitle(made: _Made) -> str:
+    session = made.session
+    n_subject = len(session.takes_of(TakeKind.SUBJECT))
+    parts = [
+        f"{len(session.cameras)} cameras",
+        f"{n_subject} {'take' if n_subject == 1 else 'takes'} of the subject",
+        f"{len(session.takes) - n_subject} others",
+    ]
+    return ", ".join(parts) + ("; virtual, its truth is known" if made.truth else "")
+
+
+def _overview(made: _Made) -> Section:
+    blocks: list[Block] = [KeyFigures(figures=_key_figures(made))]
+    blocks += [Text(text=problem, status=Status.BAD) for problem in made.problems]
+    if made.surfaces:
+        first = made.surfaces[0]
+        pictures = [picture(image) for image in renders(first)]
+        blocks.append(
+            Gallery(
+                pictures=pictures,
+                min_width=300,
+                caption=f"Reconstructed surface of take {first.take}: "
+                f"{len(first.mesh.faces):,} triangles, as it is, without texture.",
+            )
+        )
+    else:
+        blocks.append(Missing(what="The surface", how="facekit build-dataset"))
+    strip = subject_strip(made.session)
+    if strip is not None:
+        blocks.append(strip)
+    return Section(title="Overview", blocks=blocks)
+
+
+def _key_figures(made: _Made) -> list[KeyFigure]:
+    session = made.session
+    flawed = [take for take in session.takes if not take.complete]
+    figures = [
+        KeyFigure(label="Cameras", value=str(len(session.cameras)), note=_image_sizes(session)),
+        KeyFigure(
+            label="Takes",
+            value=str(len(session.takes)),
+            note=f"{len(flawed)} with problems" if flawed else "all complete",
+            status=Status.BAD if flawed else Status.GOOD,
+        ),
+    ]
+    if made.rig_accuracy is not None:
+        found = made.rig_accuracy
+        figures += [
+            KeyFigure(
+                label="Calibration error",
+                value=f"{found.mean('head_px'):.3f} px",
+                note=f"at the head; camera centres {found.mean('center_mm'):.3f} mm",
+            )
+        ]
+    elif made.rig is not None:
+        n, of = len(made.rig), len(session.cameras)
+        figures.append(
+            KeyFigure(
+                label="Calibrated cameras",
+                value=f"{n} of {of}",
+                note="metric" if made.rig.metric else "without a unit",
+                status=Status.GOOD if n == of and made.rig.metric else Status.NOTE,
+            )
+        )
+    measured = [surface for surface in made.surfaces if surface.accuracy is not None]
+    if measured and measured[0].accuracy is not None:
+        accuracy, take = measured[0].accuracy, measured[0].take
+        figures += [
+            KeyFigure(
+                label="Surface error, median",
+                value=_millimetres(accuracy.median_mm),
+                note=f"90 % within {accuracy.p90_mm:.3f} mm; frontal face, {take}",
+            ),
+            KeyFigure(
+                label="Complete within 0.2 mm",
+                value=f"{accuracy.completeness_percent[0.2]:.1f} %",
+                note="of the frontal face that two cameras see",
+            ),
+        ]
+    seconds = sum(seconds for _, seconds in _timings(made))
+    if seconds:
+        figures.append(
+            KeyFigure(label="Computing time", value=f"{seconds / 60:.1f} min", note="all stages")
+        )
+    return figures
+
+
+def _timing_section(made: _Made) -> Section:
+    stages = _timings(made)
+    if not stages:
+        return Section(title="Timing", blocks=[Missing(what="Records of finished stages")])
+    plot_of_stages = Gallery(pictures=[timing_plot(stages)], min_width=600, plain=True)
+    return Section(title="Timing", blocks=[plot_of_stages])
+
+
+def _timings(made: _Made) -> list[tuple[str, float]]:
+    """Return (stage, seconds) of every `stage.json` found, in the order of the stages."""
+    found: list[tuple[str, float]] = []
+    for folder in (made.session.folder, made.calibration_folder, made.build_folder):
+        if folder is None:
+            continue
+        for path in sorted([folder / STAGE_RECORD, *folder.glob(f"*/{STAGE_RECORD}")]):
+            if not path.is_file():
+                continue
+            try:
+                record: dict[str, Any] = read_json(path, format_name="facekit-stage", version=1)
+                where = "" if path.parent == folder else f" {path.parent.name}"
+                found.append((f"{record['stage']}{where}", float(record["seconds"])))
+            except (FacekitError, KeyError, TypeError, ValueError):
+                continue  # a stage of another version: its time is of no weight
+    return found
+
+
+def _subject_points(made: _Made) -> Floats32 | None:
+    if not made.surfaces:
+        return None
+    vertices = made.surfaces[0].mesh.vertices
+    step = max(1, len(vertices) // 4000)
+    return np.asarray(vertices[::step], dtype=np.float32)
+
+
+def _image_sizes(session: Session) -> str:
+    sizes = sorted({(shot.width, shot.height) for take in session.takes for shot in take.shots})
+    text = ", ".join(f"{w} × {h}" for w, h in sizes[:2])
+    return f"{text} px" + (" and others" if len(sizes) > 2 else "")
+
+
+def _millimetres(value: float) -> str:
+    return f"{1000 * value:.0f} µm" if value < 1 else f"{value:.2f} mm"

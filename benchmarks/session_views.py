@@ -1,0 +1,84 @@
+"""The stereo maps of a session's views: depth, normals and confidence, side by side."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ..calibration.frame import orientations
+from ..capture.session import Session
+from ..core.arrays import AnyFloats, Bytes
+from ..core.geometry.camera import Rig
+from ..core.report import Block, Gallery, Missing, Picture, Section, picture
+from .session_images import (
+    amount_picture,
+    depth_picture,
+    normal_picture,
+    reduced,
+    turned_upright,
+)
+
+_MAP_PX = 260
+_MAX_TAKES = 2
+
+
+def views_section(session: Session, build_folder: Path | None, rig: Rig | None) -> Section:
+    """Return the section: for each built take, every view's depth, normals and confidence."""
+    blocks: list[Block] = []
+    turn = orientations(session)
+    for folder in _take_folders(build_folder)[:_MAX_TAKES]:
+        rows: dict[str, list[Picture]] = {"depth": [], "normals": [], "confidence": []}
+        for name in (camera.id for camera in session.cameras):
+            for kind, image, remark in _maps(folder, name, rig):
+                small = reduced(turned_upright(image, turn.get(name, 1)), _MAP_PX)
+                rows[kind].append(picture(small, f"{name}{remark}", quality=88))
+        for kind, pictures in rows.items():
+            if pictures:
+                blocks.append(
+                    Gallery(
+                        pictures=pictures,
+                        min_width=max(84, min(200, 1140 // len(pictures) - 12)),
+                        caption=f"{folder.name}: {_CAPTIONS[kind]}",
+                    )
+                )
+    if not blocks:
+        blocks = [Missing(what="Depth maps", how="facekit build-dataset")]
+    return Section(title="Stereo views", blocks=blocks)
+
+
+_CAPTIONS = {
+    "depth": "depth along the optical axis; yellow is near, grey: rejected or nothing there.",
+    "normals": "normals in the camera: right red, up green, towards the camera blue.",
+    "confidence": "confidence of the depth, dark 0 to yellow 1.",
+}
+
+
+def _take_folders(build_folder: Path | None) -> list[Path]:
+    if build_folder is None or not build_folder.is_dir():
+        return []
+    return sorted(p for p in build_folder.iterdir() if p.is_dir() and any(p.rglob("*.npz")))
+
+
+def _maps(folder: Path, camera: str, rig: Rig | None) -> list[tuple[str, Bytes, str]]:
+    """Return (kind, picture, remark) of the maps of one view; none where they are absent."""
+    path = next(iter(sorted(folder.rglob(f"{camera}.npz"))), None)
+    if path is None:
+        return []
+    try:
+        with np.load(path) as arrays:
+            stored: Mapping[str, AnyFloats] = {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, BadZipFile):
+        return []
+    found: list[tuple[str, Bytes, str]] = []
+    if "depth" in stored:
+        image, low, high = depth_picture(stored["depth"])
+        remark = f", {low:.0f}–{high:.0f} mm" if np.isfinite(low) else ", nothing found"
+        found.append(("depth", image, remark))
+    normal = stored.get("normal", stored.get("normals"))
+    if normal is not None:
+        pose = rig[camera].cam_from_world if rig is not None and camera in rig.names else None
+        found.append(("normals", normal_picture(normal, pose), ""))
+    if "confidence" in stored:
+        found.append(("confidence", amount_picture(stored["confidence"]), ""))
+    return found

@@ -1,0 +1,1 @@
+"""From target images to a calibrated rig."""

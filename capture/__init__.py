@@ -1,0 +1,1 @@
+"""From cameras to a session on disk."""

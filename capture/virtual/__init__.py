@@ -1,0 +1,1 @@
+"""The virtual studio: a session with exactly known truth."""

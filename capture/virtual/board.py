@@ -1,0 +1,99 @@
+"""Calibration takes and the colour chart: what the sheets look like and where they are held."""
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ...core.arrays import Floats
+from ...core.geometry.camera import Rig
+from ...core.imaging.color import linear_from_srgb
+from ..session import BoardSpec
+from ..targets import board_image, board_size
+from .plane import Sheet
+
+BOARD = BoardSpec(
+    squares_x=17, squares_y=12, square_mm=12.0, marker_mm=9.0, dictionary="DICT_5X5_250"
+)
+PX_PER_MM = 8.0
+MARGIN_MM = 10.0
+"""White round the squares."""
+
+CHART_SRGB = np.array([
+    [115, 82, 68], [194, 150, 130], [98, 122, 157], [87, 108, 67], [133, 128, 177], [103, 189, 170],
+    [214, 126, 44], [80, 91, 166], [193, 90, 99], [94, 60, 108], [157, 188, 64], [224, 163, 46],
+    [56, 61, 150], [70, 148, 73], [175, 54, 60], [231, 199, 31], [187, 86, 149], [8, 133, 161],
+    [243, 243, 242], [200, 200, 200], [160, 160, 160], [122, 122, 121], [85, 85, 85], [52, 52, 52],
+], np.uint8)  # fmt: skip
+"""The 24 patches of the classic colour chart, row by row.
+
+Source: McCamy, Marcus and Davidson, J. Appl. Photographic Engineering 2(3), 1976, in the sRGB
+values that the chart's maker publishes.
+"""
+
+
+def board_sheet(spec: BoardSpec) -> Sheet:
+    """Return the board as printed, one channel, with `MARGIN_MM` of white round it."""
+    ink = board_image(spec, px_per_mm=PX_PER_MM, margin_mm=MARGIN_MM).astype(np.float32) / 255
+    return Sheet(art=(0.04 + 0.86 * ink)[..., None].astype(np.float32), px_per_mm=PX_PER_MM)
+
+
+def sheet_from_board(world_from_board: Floats) -> Floats:
+    """Return `world_from_sheet` (3, 4) of the sheet that carries the board."""
+    R, t = world_from_board[:, :3], world_from_board[:, 3]
+    return np.column_stack([R, t - R @ [MARGIN_MM, MARGIN_MM, 0.0]])
+
+
+def chart_sheet() -> Sheet:
+    """Return the colour chart."""
+    patch, gap = int(26 * PX_PER_MM), int(4 * PX_PER_MM)
+    rows, cols = 4 * (patch + gap) + gap, 6 * (patch + gap) + gap
+    art = np.full((rows, cols, 3), 0.03, np.float32)
+    for i, color in enumerate(linear_from_srgb(CHART_SRGB)):
+        top = gap + (i // 6) * (patch + gap)
+        left = gap + (i % 6) * (patch + gap)
+        art[top : top + patch, left : left + patch] = color
+    return Sheet(art=art, px_per_mm=PX_PER_MM)
+
+
+def sheet_pose(
+    size_mm: tuple[float, float],
+    *,
+    yaw_deg: float,
+    pitch_deg: float = 0.0,
+    roll_deg: float = 0.0,
+    center: Floats,
+) -> Floats:
+    """Return `world_from_sheet` (3, 4) of a sheet of this size held at `center`.
+
+    Its print is turned to `yaw_deg`: at zero it faces +z with its rows along +x and its
+    columns down (-y).
+    """
+    turn = Rotation.from_euler("YXZ", [yaw_deg, -pitch_deg, roll_deg], degrees=True)
+    R = turn.as_matrix() @ np.diag([1.0, -1.0, -1.0])
+    return np.column_stack([R, center - R @ [size_mm[0] / 2, size_mm[1] / 2, 0.0]])
+
+
+def board_poses(
+    spec: BoardSpec, rig: Rig, n_poses: int, *, target: Floats, rng: np.random.Generator
+) -> list[Floats]:
+    """Return `world_from_board` (3, 4) that sweep the board from one end of the rig to the other.
+
+    Every pose faces some cameras and is seen obliquely by their neighbours, which chains the
+    rig; tilt, roll and place vary over the volume of the head.
+    """
+    away = rig.centers - target
+    yaws = np.degrees(np.arctan2(away[:, 0], away[:, 2]))
+    low, high = yaws.min(), yaws.max()
+    inset = min(12.0, (high - low) / 4)
+    poses = []
+    for i in range(n_poses):
+        along = i / max(1, n_poses - 1)
+        poses.append(
+            sheet_pose(
+                board_size(spec),
+                yaw_deg=low + inset + along * (high - low - 2 * inset) + rng.normal(0, 4),
+                pitch_deg=(25, -25, 8, -8)[i % 4] + rng.normal(0, 4),
+                roll_deg=rng.uniform(-12, 12),
+                center=target + rng.uniform([-25, -45, -30], [25, 45, 30]),
+            )
+        )
+    return poses

@@ -1,0 +1,144 @@
+"""What a virtual session knows exactly: written by the studio, read by evaluation alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...core.arrays import Bools, Floats, Floats32
+from ...core.errors import InputError
+from ...core.files import atomic_path, read_json, write_json
+from ...core.geometry.camera import Camera, Rig
+from ...core.geometry.mesh import Mesh
+from .render import Photograph
+from .scene import Scene
+
+TRUTH_FILE = "truth.json"
+_FORMAT, _VERSION = "facekit-truth", 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """The exact rig and surfaces of a virtual session."""
+
+    folder: Path
+    rig: Rig
+    """Cameras at the size of the face photographs, head frame."""
+    world_from_board: dict[str, Floats]
+    """Take -> (3, 4) pose of the calibration board, for takes that show it."""
+    subject: dict[str, object]
+    """How the subject was drawn."""
+
+    def mesh(self, take: str) -> Mesh:
+        """Return the fine surface of a subject take, mm, head frame."""
+        with self._arrays(take) as arrays:
+            return Mesh(vertices=arrays["vertices"], faces=arrays["faces"])
+
+    def frontal_face(self, take: str) -> Bools:
+        """Return (F,) which faces of `mesh` belong to the frontal face."""
+        with self._arrays(take) as arrays:
+            return np.asarray(arrays["frontal_face"])
+
+    def depth(self, take: str, camera: str) -> Floats32:
+        """Return (height, width) depth, mm; NaN off the head."""
+        path = map_file(self.folder, take, camera)
+        if not path.is_file():
+            raise InputError(f"{path}: no truth maps; the session was made without them")
+        with np.load(path) as arrays:
+            return np.asarray(arrays["depth"])
+
+    def _arrays(self, take: str):  # type: ignore[no-untyped-def]
+        path = surface_file(self.folder, take)
+        if not path.is_file():
+            raise InputError(f"{path}: no truth of take {take!r}")
+        return np.load(path)
+
+
+def load_truth(session_folder: Path) -> Truth:
+    """Read the truth of a virtual session.
+
+    Raises
+    ------
+    InputError
+        The session is a real one, or its truth is damaged.
+    """
+    folder = session_folder / "truth"
+    if not (folder / TRUTH_FILE).is_file():
+        raise InputError(f"{session_folder}: no truth here; only virtual sessions have one")
+    values = read_json(folder / TRUTH_FILE, format_name=_FORMAT, version=_VERSION)
+    cameras = tuple(
+        Camera(
+            name=entry["name"],
+            width=entry["width"],
+            height=entry["height"],
+            K=np.array(entry["K"]),
+            distortion=np.array(entry["distortion"]),
+            cam_from_world=np.array(entry["cam_from_world"]),
+        )
+        for entry in values["cameras"]
+    )
+    return Truth(
+        folder=folder,
+        rig=Rig(cameras=cameras),
+        world_from_board={k: np.array(v) for k, v in values["world_from_board"].items()},
+        subject=values["subject"],
+    )
+
+
+def save_truth(
+    folder: Path, rig: Rig, world_from_board: dict[str, Floats], subject: dict[str, object]
+) -> None:
+    """Write `truth.json` into the session's `truth/` folder."""
+    write_json(
+        folder / TRUTH_FILE,
+        {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "subject": subject,
+            "cameras": [
+                {
+                    "name": camera.name,
+                    "width": camera.width,
+                    "height": camera.height,
+                    "K": camera.K.tolist(),
+                    "distortion": camera.distortion.tolist(),
+                    "cam_from_world": camera.cam_from_world.tolist(),
+                }
+                for camera in rig
+            ],
+            "world_from_board": {k: v.tolist() for k, v in world_from_board.items()},
+        },
+    )
+
+
+def surface_file(folder: Path, take: str) -> Path:
+    """Return where the truth of `folder` keeps a take's surface."""
+    return folder / take / "mesh.npz"
+
+
+def map_file(folder: Path, take: str, camera: str) -> Path:
+    """Return where the truth of `folder` keeps a view's maps."""
+    return folder / take / f"{camera}.npz"
+
+
+def save_surface(folder: Path, take: str, scene: Scene) -> None:
+    """Write a take's fine surface."""
+    with atomic_path(surface_file(folder, take)) as part:
+        np.savez(
+            part,
+            vertices=scene.surface.vertices,
+            faces=scene.surface.faces,
+            frontal_face=scene.frontal,
+            relief=scene.relief,
+        )
+
+
+def save_maps(folder: Path, take: str, camera: str, picture: Photograph) -> None:
+    """Write a view's depth, normals and albedo."""
+    with atomic_path(map_file(folder, take, camera)) as part:
+        np.savez(
+            part,
+            depth=picture.depth,
+            normal=picture.normal,
+            albedo=picture.albedo,
+        )

@@ -1,0 +1,99 @@
+"""Frozen dataclass configs: load and dump, refuse unknown keys, override from the command line."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from .errors import ConfigError
+
+Config = TypeVar("Config")
+
+
+def from_mapping(config_type: type[Config], values: Mapping[str, Any], *, where: str) -> Config:
+    """Build a config dataclass from plain values.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown (the nearest known one is named) or a value has the wrong type.
+    """
+    hints = typing.get_type_hints(config_type)
+    known = [f.name for f in dataclasses.fields(config_type)]  # type: ignore[arg-type]
+    given: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise ConfigError(f"{where}: unknown setting {key!r}; {hint}")
+        given[key] = _convert(hints[key], value, where=f"{where}: {key}")
+    try:
+        return config_type(**given)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; ConfigError when the file is absent or something else."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: not readable as YAML ({error})") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected `key: value` lines")
+    return values
+
+
+def with_overrides(config: Config, assignments: Sequence[str]) -> Config:
+    """Apply `key=value` assignments of the command line (values in YAML)."""
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: expected key=value")
+        values[key.strip()] = yaml.safe_load(text)
+    merged = {**to_mapping(config), **values}
+    return from_mapping(type(config), merged, where="--set")
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """Return the config as plain values, ready for YAML, JSON and hashing."""
+    return dataclasses.asdict(config)
+
+
+def _convert(hint: Any, value: Any, *, where: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if isinstance(value, hint):
+            return value
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: expected a mapping")
+        return from_mapping(hint, value, where=where)
+    origin = typing.get_origin(hint)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        element = typing.get_args(hint)
+        if len(element) == 2 and element[1] is Ellipsis:
+            return tuple(_convert(element[0], v, where=where) for v in value)
+        if len(element) != len(value):
+            raise ConfigError(f"{where}: expected {len(element)} values, got {len(value)}")
+        return tuple(_convert(h, v, where=where) for h, v in zip(element, value, strict=True))
+    if origin in (types.UnionType, typing.Union):
+        arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+        optional = len(arms) < len(typing.get_args(hint))
+        if len(arms) > 1 or (value is None and optional):  # of several types: accepted as given
+            return value
+        return _convert(arms[0], value, where=where)
+    if origin is not None:
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and not isinstance(value, hint):
+        with suppress(TypeError, ValueError):
+            return hint(value)
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value

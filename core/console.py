@@ -1,0 +1,46 @@
+"""The one rich console: log handler, progress bars, tables."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import track as rich_track
+from rich.table import Table
+
+Item = TypeVar("Item")
+
+console = Console(stderr=True)
+"""Log and progress go to stderr; stdout is kept for results."""
+
+
+def install_log_handler(*, verbose: bool = False) -> None:
+    """Send facekit's log to the console; called by `cli` alone."""
+    handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
+    log = logging.getLogger("facekit")
+    log.handlers[:] = [handler]
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    log.propagate = False
+
+
+def track(items: Iterable[Item], description: str, *, total: float | None = None) -> Iterator[Item]:
+    """Yield `items` behind a progress bar; silent without a terminal."""
+    yield from rich_track(
+        items,
+        description=description,
+        total=total,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table to stdout: it is a result."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    Console().print(table)

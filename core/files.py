@@ -1,0 +1,147 @@
+"""Atomic writes, content hashes, JSON, and the `stage.json` record beside every output."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, SchemaError
+
+STAGE_RECORD = "stage.json"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; move it to `path` when the block ends well.
+
+    The temporary keeps the suffix (`mesh.part.ply`), since writers choose their format by
+    it. When the block raises, the temporary is removed and an older `path` stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` atomically."""
+    with atomic_path(path) as part:
+        part.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 `text` to `path` atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically; NaN and infinities are refused."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, *, format_name: str | None = None, version: int | None = None) -> Any:
+    """Read a JSON file; with `format_name` and `version`, check the two keys that say what it is.
+
+    Raises
+    ------
+    InputError
+        The file is absent or no JSON.
+    SchemaError
+        It is not a `format_name` of this version.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error})") from error
+    if format_name is not None:
+        found = value.get("format") if isinstance(value, dict) else None
+        if found != format_name:
+            raise SchemaError(f"{path}: not a {format_name} file (its format is {found!r})")
+        if value.get("version") != version:
+            raise SchemaError(
+                f"{path}: {format_name} version {value.get('version')!r}, "
+                f"but this facekit reads version {version}"
+            )
+    return value
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hex SHA-256 of the file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_of(value: Any) -> str:
+    """Return a short stable hash of a JSON-able value."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageKey:
+    """What determines a stage's output; equal keys mean equal outputs."""
+
+    stage: str
+    """Name of the stage, such as `calibrate`."""
+    config: Mapping[str, Any]
+    """Its settings, JSON-able."""
+    inputs: Mapping[str, str]
+    """Name of each input -> its content hash."""
+
+    def hash(self) -> str:
+        """Return the hash that `stage.json` keeps."""
+        return hash_of([self.stage, self.config, self.inputs])
+
+
+@dataclass
+class StageRun:
+    """A stage at work: collects what `stage.json` will say beside key and timing."""
+
+    results: dict[str, Any] = field(default_factory=dict)
+
+
+def finished(folder: Path, key: StageKey, *, outputs: Sequence[str]) -> dict[str, Any] | None:
+    """Return the record in `folder` if this very stage already ended well there, else None."""
+    path = folder / STAGE_RECORD
+    if not path.is_file() or not all((folder / name).exists() for name in outputs):
+        return None
+    try:
+        record = read_json(path, format_name="facekit-stage", version=1)
+    except InputError:
+        return None
+    return record if record.get("key") == key.hash() else None
+
+
+@contextmanager
+def stage_run(folder: Path, key: StageKey) -> Iterator[StageRun]:
+    """Run a stage that writes into `folder`; leave `stage.json` only when it ends well."""
+    from .. import __version__
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STAGE_RECORD).unlink(missing_ok=True)
+    run, start = StageRun(), time.perf_counter()
+    yield run
+    write_json(
+        folder / STAGE_RECORD,
+        {
+            "format": "facekit-stage",
+            "version": 1,
+            "facekit": __version__,
+            "stage": key.stage,
+            "key": key.hash(),
+            "config": dict(key.config),
+            "inputs": dict(key.inputs),
+            "seconds": round(time.perf_counter() - start, 3),
+            "results": run.results,
+        },
+    )

@@ -1,0 +1,1 @@
+"""Transforms, cameras, meshes, rays and closest points."""

@@ -1,0 +1,1 @@
+"""Reading, writing, colour and resampling of images."""

@@ -1,0 +1,1 @@
+"""From a calibrated session to ground truth."""

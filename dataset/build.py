@@ -1,0 +1,223 @@
+"""From a calibrated session to a mesh of every subject take, resumable."""
+
+import logging
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..capture.session import Session, Take, TakeKind
+from ..core.config import to_mapping
+from ..core.console import track
+from ..core.errors import ConfigError, EstimationError, FacekitError, InputError
+from ..core.files import hash_of, sha256_file, write_json
+from ..core.geometry.camera import Camera, Rig
+from .stages import run_stages
+from .take import TakeJob, stages_of
+
+log = logging.getLogger(__name__)
+
+SUMMARY = "build.json"
+_VERSION = 1  # of what the stages compute: a change makes older results stale
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildConfig:
+    """How the meshes are made."""
+
+    megapixels: float = 6.0  # image size of the finest stereo; never enlarged
+    start_megapixels: float = 0.09  # first depths: images are halved while they stay above it
+    auto_mask: bool = True  # find a plain backdrop where a photograph has no mask
+    seed: int = 0  # of PatchMatch's random planes
+
+
+def build_dataset(
+    session: Session,
+    rig: Rig,
+    out: Path,
+    config: BuildConfig,
+    *,
+    takes: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Make `out/<take>/mesh.ply` and what belongs to it for every subject take.
+
+    A take that fails does not stop the others: its reason stands in `failed`.
+
+    Parameters
+    ----------
+    takes : sequence of str, optional
+        Ids of the takes wanted; all of kind `subject` by default.
+
+    Returns
+    -------
+    dict
+        `takes` (take -> figures) and `failed` (take -> reason), JSON-able; also written to
+        `out/build.json`.
+
+    Raises
+    ------
+    InputError
+        The session has no such take, or shares fewer than two cameras with the rig.
+    EstimationError
+        Every take failed.
+    """
+    if not config.megapixels > 0 or not config.start_megapixels > 0:
+        raise ConfigError("megapixels and start_megapixels need to be above 0")
+    wanted = _wanted(session, takes)
+    _check_rig(session, rig)
+    done: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    codes = set()
+    for take in track(wanted, "takes"):
+        try:
+            done[take.id] = build_take(session, take, rig, out / take.id, config)
+        except (FacekitError, OSError, MemoryError, ArithmeticError, ValueError) as error:
+            failed[take.id] = _reason(error)
+            codes.add(getattr(error, "exit_code", 1))
+            log.warning("%s failed: %s", take.id, failed[take.id])
+            log.debug("%s failed here:", take.id, exc_info=True)
+    summary = {"session": session.name, "takes": done, "failed": failed}
+    write_json(out / SUMMARY, summary)
+    if failed and not done:
+        reasons = "; ".join(f"{take}: {reason}" for take, reason in failed.items())
+        kind = InputError if codes == {InputError.exit_code} else EstimationError
+        raise kind(f"no take could be built. {reasons}")
+    return summary
+
+
+def build_take(
+    session: Session, take: Take, rig: Rig, folder: Path, config: BuildConfig
+) -> dict[str, Any]:
+    """Build one take in `folder`; return its figures, JSON-able."""
+    start = time.perf_counter()
+    used, remarks = _used_cameras(session, take, rig)
+    for remark in remarks:
+        log.warning("%s: %s", take.id, remark)
+    size = _typical_pixels(session, take, used) / 1e6
+    job = TakeJob(
+        session=session,
+        take=take,
+        rig=used,
+        folder=folder,
+        megapixels=config.megapixels,
+        n_halvings=_n_halvings(min(size, config.megapixels), config.start_megapixels),
+        auto_mask=config.auto_mask,
+        seed=config.seed,
+    )
+    log.info(
+        "%s: %d views at %.2g megapixels, about %.1f GB of memory",
+        take.id, len(used), min(size, config.megapixels), _expected_gb(job, size),
+    )  # fmt: skip
+    results = run_stages(
+        folder,
+        stages_of(job),
+        config=to_mapping(config),
+        inputs=_input_hashes(session, take, used),
+        where=take.id,
+    )
+    return {
+        "mesh": str(folder / "mesh.ply"),
+        "views": list(used.names),
+        "remarks": remarks,
+        "unit": "mm" if rig.metric else "arbitrary",
+        **results["cloud"],
+        **results["mesh"],
+        "seconds": round(time.perf_counter() - start, 1),
+        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+    }
+
+
+def _wanted(session: Session, takes: Sequence[str] | None) -> list[Take]:
+    if takes is None:
+        subjects = list(session.takes_of(TakeKind.SUBJECT))
+        if not subjects:
+            raise InputError(f"{session.folder}: no take of a subject; ingest some photographs")
+        return subjects
+    chosen = [session.take(name) for name in dict.fromkeys(takes)]
+    for take in chosen:
+        if take.kind is not TakeKind.SUBJECT:
+            raise InputError(f"{session.folder}: take {take.id} shows a {take.kind}, no subject")
+    return chosen
+
+
+def _check_rig(session: Session, rig: Rig) -> None:
+    ids = [camera.id for camera in session.cameras]
+    shared = set(ids) & set(rig.names)
+    if len(shared) < 2:
+        raise InputError(
+            f"{session.folder}: its cameras ({_listed(ids)}) and the rig's "
+            f"({_listed(rig.names)}) have {len(shared)} in common, but stereo needs two; "
+            "is this the rig of another session?"
+        )
+
+
+def _used_cameras(session: Session, take: Take, rig: Rig) -> tuple[Rig, list[str]]:
+    """Return the rig of the take's usable photographs, and remarks on what is left out."""
+    photographed = [shot.camera for shot in take.shots]
+    used = [name for name in photographed if name in rig.names]
+    unknown = [name for name in photographed if name not in rig.names]
+    missing = [name for name in rig.names if name not in photographed]
+    remarks = list(take.problems)
+    if unknown:
+        remarks.append(f"left out, not in the rig: {_listed(unknown)}")
+    if missing:
+        remarks.append(f"no photograph of {_listed(missing)}")
+    if len(used) < 2:
+        raise InputError(
+            f"{session.folder}: take {take.id} has {len(used)} photographs of calibrated "
+            "cameras; stereo needs two"
+        )
+    return replace(rig, cameras=tuple(rig[name] for name in used)), remarks
+
+
+def _typical_pixels(session: Session, take: Take, used: Rig) -> float:
+    sizes = sorted(shot.width * shot.height for shot in take.shots if shot.camera in used.names)
+    return float(sizes[len(sizes) // 2])
+
+
+def _n_halvings(megapixels: float, least: float) -> int:
+    n = 0
+    while megapixels / 4 ** (n + 1) >= least:
+        n += 1
+    return n
+
+
+def _expected_gb(job: TakeJob, megapixels: float) -> float:
+    """Return the memory to expect, GB: measured at 1.5 and 6 megapixels."""
+    return 0.6 + 0.25 * min(megapixels, job.megapixels) * len(job.rig) / 9 * 4
+
+
+def _input_hashes(session: Session, take: Take, used: Rig) -> dict[str, str]:
+    hashes = {"version": str(_VERSION)}
+    for camera in used:
+        shot = take.shot(camera.name)
+        assert shot is not None
+        mask = session.mask_path(shot)
+        hashes[f"photograph of {camera.name}"] = shot.sha256
+        hashes[f"mask of {camera.name}"] = "none" if mask is None else sha256_file(mask)
+        hashes[f"calibration of {camera.name}"] = _camera_hash(camera)
+    return hashes
+
+
+def _camera_hash(camera: Camera) -> str:
+    return hash_of(
+        [camera.width, camera.height, camera.K.tolist(), camera.cam_from_world.tolist(),
+         camera.distortion.tolist()]
+    )  # fmt: skip
+
+
+def _listed(names: Sequence[str], *, most: int = 6) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FacekitError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'file system'}: {error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return "out of memory: ask for fewer megapixels"
+    return f"a fault in facekit itself ({type(error).__name__}: {error})"

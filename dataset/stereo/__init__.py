@@ -1,0 +1,1 @@
+"""From calibrated views to depth, normal and confidence per view."""

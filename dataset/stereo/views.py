@@ -1,0 +1,192 @@
+"""Calibrated photographs as stereo wants them: undistorted, scaled, grey, masked."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...capture.plates import subject_mask
+from ...capture.session import Session, Take
+from ...core.arrays import Bools, Bytes, Floats, Floats32, Image, Ints
+from ...core.errors import InputError
+from ...core.geometry.camera import Camera, Rig
+from ...core.imaging.imageio import read_image
+from ...core.imaging.resample import scale_image, scaled_to, undistort_image
+
+_SAME_SHAPE = 2e-3  # relative: a thumbnail rounds its sides
+_LEAST_CONVERGENCE_DEG = 3.0  # between axes that are taken to meet at the subject
+_BASELINES_AWAY = 3.0  # distance of a subject that parallel cameras look at
+_MASK_MEGAPIXELS = 2.0  # masks need not be finer: stereo itself finds the outline
+_GREY = np.array([0.3, 0.5, 0.2], np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One undistorted photograph."""
+
+    camera: Camera
+    """Without distortion, at the size of `grey`."""
+    grey: Floats32
+    """(height, width), sRGB-coded, [0, 1]."""
+    color: Bytes
+    """(height, width, 3) RGB, sRGB-coded."""
+    mask: Bools
+    """(height, width): where the subject may be."""
+
+    def halved(self, times: int) -> "View":
+        """Return the view at 1 / 2**times of the size."""
+        if times == 0:
+            return self
+        width = max(1, self.camera.width >> times)
+        height = max(1, self.camera.height >> times)
+        mask = scale_image(self.mask.astype(np.float32), width, height) > 0.5
+        return replace(
+            self,
+            camera=self.camera.scaled(width, height),
+            grey=scale_image(self.grey, width, height),
+            color=_bytes(scale_image(self.color, width, height)),
+            mask=mask,
+        )
+
+
+def load_views(
+    session: Session, take: Take, rig: Rig, *, megapixels: float, auto_mask: bool = True
+) -> list[View]:
+    """Load the photographs of a take that the rig knows.
+
+    Raises
+    ------
+    InputError
+        Fewer than two of them, an unreadable file, or an image of another shape than the rig
+        was calibrated with.
+    """
+    views = []
+    for shot in take.shots:
+        if shot.camera in rig.names:
+            image = read_image(session.path(shot))
+            mask = None
+            if auto_mask or shot.mask is not None:
+                mask = subject_mask(session, shot, image, most_megapixels=_MASK_MEGAPIXELS)
+            views.append(
+                make_view(
+                    rig[shot.camera],
+                    image,
+                    None if mask is None else mask.pixels,
+                    megapixels=megapixels,
+                    where=str(session.path(shot)),
+                )
+            )
+    if len(views) < 2:
+        raise InputError(
+            f"{session.folder}: take {take.id} has {len(views)} photographs of calibrated "
+            "cameras; stereo needs two"
+        )
+    return views
+
+
+def make_view(
+    camera: Camera, image: Image, mask: Bools | None, *, megapixels: float, where: str
+) -> View:
+    """Scale and undistort one photograph (H, W) or (H, W, 3) with the mask of the subject.
+
+    Raises
+    ------
+    InputError
+        The image has another shape than the camera was calibrated with, or the mask than it.
+    """
+    height, width = image.shape[:2]
+    if abs(width * camera.height / (height * camera.width) - 1) > _SAME_SHAPE:
+        raise InputError(
+            f"{where}: {width}x{height}, but {camera.name} was calibrated at "
+            f"{camera.width}x{camera.height}; calibrate with photographs of the same shape"
+        )
+    if mask is not None and abs(mask.shape[1] * height / (mask.shape[0] * width) - 1) > _SAME_SHAPE:
+        raise InputError(
+            f"{where}: {width}x{height}, but its mask is {mask.shape[1]}x{mask.shape[0]}; "
+            "a mask needs the shape of its photograph"
+        )
+    camera = scaled_to(camera.scaled(width, height), megapixels)
+    color = scale_image(image, camera.width, camera.height)
+    if color.ndim == 2:
+        color = np.repeat(color[..., None], 3, axis=2)
+    if mask is not None:
+        inside = scale_image(mask.astype(np.float32), camera.width, camera.height)
+    else:
+        inside = np.ones(color.shape[:2], np.float32)
+    color = undistort_image(color, camera)
+    return View(
+        camera=camera.undistorted(),
+        grey=_grey(color),
+        color=_bytes(color),
+        mask=undistort_image(inside, camera) > 0.5,
+    )
+
+
+def focus_point(cameras: list[Camera]) -> Floats:
+    """Return the point (3,) where the subject is taken to be.
+
+    It is the one nearest to all optical axes, least squares. Where the axes hardly converge,
+    or it would lie behind a camera, it is a point before the cameras, a few baselines away.
+    """
+    A, b = np.zeros((3, 3)), np.zeros(3)
+    for camera in cameras:
+        d = camera.view_direction
+        M = np.eye(3) - np.outer(d, d)
+        A += M
+        b += M @ camera.center
+    if converging(cameras):
+        point = np.linalg.solve(A, b)
+        if all((point - c.center) @ c.view_direction > 0 for c in cameras):
+            return np.asarray(point)
+    centers = np.array([camera.center for camera in cameras])
+    ahead = np.mean([camera.view_direction for camera in cameras], axis=0)
+    reach = _BASELINES_AWAY * float(np.linalg.norm(np.ptp(centers, axis=0)))
+    return np.asarray(centers.mean(axis=0) + reach * ahead / np.linalg.norm(ahead))
+
+
+def converging(cameras: list[Camera]) -> bool:
+    """Tell whether the optical axes differ enough in direction to meet somewhere."""
+    axes = np.array([camera.view_direction for camera in cameras])
+    return bool((axes @ axes.T).min() < np.cos(np.radians(_LEAST_CONVERGENCE_DEG)))
+
+
+def neighbours(cameras: list[Camera], subject: Floats, *, most: int) -> list[Ints]:
+    """Return for each view the others to match with, best baseline angles first.
+
+    Angles of 10-30 degrees are best; below 3 depth is not determined, above 60 little is
+    seen by both.
+    """
+    rays = np.array([(c.center - subject) / np.linalg.norm(c.center - subject) for c in cameras])
+    angle = np.degrees(np.arccos(np.clip(rays @ rays.T, -1, 1)))
+    chosen = []
+    for i in range(len(cameras)):
+        others = np.array([j for j in range(len(cameras)) if j != i])
+        badness = np.abs(np.log(np.maximum(angle[i, others], 1.0) / 17.0))
+        order = others[np.argsort(badness, kind="stable")]
+        usable = order[(angle[i, order] > 3) & (angle[i, order] < 60)]
+        chosen.append((usable if len(usable) else order[:1])[:most].astype(np.int32))
+    return chosen
+
+
+def depth_range(camera: Camera, subject: Floats, *, known: bool = True) -> tuple[float, float]:
+    """Return nearest and farthest depth to search, in the rig's unit.
+
+    The subject is taken to be about as deep as the picture is wide at its distance. With
+    `known` false its distance is a mere guess, and the range is made wide.
+    """
+    distance = float((subject - camera.center) @ camera.view_direction)
+    if not known:
+        return 0.25 * distance, 6.0 * distance
+    half = 0.6 * max(camera.width / camera.K[0, 0], camera.height / camera.K[1, 1]) * distance
+    half = min(half, 0.6 * distance)
+    return distance - half, distance + half
+
+
+def _grey(color: Floats32) -> Floats32:
+    # green is the sharpest channel of a Bayer sensor, blue the noisiest
+    # written out: a matrix product may round differently with another number of threads
+    r, g, b = (color[..., k] * _GREY[k] for k in range(3))
+    return np.ascontiguousarray(r + g + b)
+
+
+def _bytes(color: Floats32) -> Bytes:
+    return np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,242 @@
+"""One page over a session: what is there is shown, what is absent is named."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from facekit.benchmarks.session_images import (
+    amount_picture,
+    depth_picture,
+    normal_picture,
+    thumbnail,
+    turned_upright,
+)
+from facekit.benchmarks.session_report import write_report
+from facekit.benchmarks.virtual import evaluate_session, find_meshes
+from facekit.calibration.rigfile import save_rig
+from facekit.capture.session import CameraInfo, Session, Shot, Take, TakeKind, save_session
+from facekit.capture.virtual.truth import save_truth
+from facekit.core.errors import InputError
+from facekit.core.files import StageKey, stage_run
+from facekit.core.geometry.camera import Camera, Rig
+from facekit.core.geometry.mesh import Mesh
+from facekit.core.geometry.meshio import save_mesh
+from facekit.core.geometry.transform import Similarity, look_at
+from facekit.core.imaging.imageio import write_image
+
+CAMERAS = ("left", "<b>middle</b>", "right")
+TURN = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+RIG_FROM_TRUE = Similarity(scale=1.0, R=TURN, t=np.array([30.0, -20.0, 10.0]))
+
+
+def true_rig() -> Rig:
+    cameras = []
+    for name, x in zip(CAMERAS, (-400.0, 0.0, 400.0), strict=True):
+        K = np.array([[330.0, 0, 40], [0, 330, 60], [0, 0, 1]])
+        pose = look_at(np.array([x, 0.0, 1000.0]), np.zeros(3))
+        cameras.append(Camera(name=name, width=80, height=120, K=K, cam_from_world=pose))
+    return Rig(cameras=tuple(cameras))
+
+
+def true_mesh() -> Mesh:
+    ball = trimesh.creation.icosphere(subdivisions=4, radius=90.0)
+    vertices = np.asarray(ball.vertices) * (0.8, 1.2, 1.0)
+    return Mesh(vertices=vertices, faces=ball.faces.astype(np.int32))
+
+
+@pytest.fixture
+def session_folder(tmp_path: Path) -> Path:
+    """Give a session of three cameras, a good take of the subject and a flawed one of a board."""
+    folder = tmp_path / "session"
+    takes = []
+    for take, kind, problems in (
+        ("neutral", TakeKind.SUBJECT, ()),
+        ("board_0", TakeKind.TARGET, ("right is missing & <late>",)),
+    ):
+        shots = []
+        for i, name in enumerate(CAMERAS[: 3 - len(problems)]):
+            file = f"images/{take}/{i}.png"
+            write_image(folder / file, np.full((120, 80, 3), 60 * i + 40, np.uint8))
+            shots.append(Shot(camera=name, file=file, sha256="0", bytes=1, width=80, height=120))
+        takes.append(Take(id=take, kind=kind, shots=tuple(shots), problems=problems))
+    infos = tuple(CameraInfo(id=name, width=80, height=120) for name in CAMERAS)
+    save_session(Session(folder=folder, name="A & B", cameras=infos, takes=tuple(takes)))
+    return folder
+
+
+@pytest.fixture
+def virtual_folder(session_folder: Path) -> Path:
+    """Give the session with its truth, a calibration and a build beside it."""
+    mesh, rig = true_mesh(), true_rig()
+    save_truth(session_folder / "truth", rig, {}, {})
+    (session_folder / "truth" / "neutral").mkdir()
+    front = mesh.vertices[mesh.faces].mean(axis=1)[:, 2] > 20
+    np.savez(
+        session_folder / "truth" / "neutral" / "mesh.npz",
+        vertices=mesh.vertices, faces=mesh.faces, frontal_face=front,
+    )  # fmt: skip
+    root = session_folder.parent
+    save_rig(root / "calibration" / "rig.json", rig.moved(RIG_FROM_TRUE))
+    larger = Mesh(vertices=RIG_FROM_TRUE(1.001 * mesh.vertices), faces=mesh.faces)
+    save_mesh(root / "build" / "neutral" / "mesh.ply", larger)
+    return session_folder
+
+
+class Text(HTMLParser):
+    """The text that a reader sees, in one line."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self.sources: list[str] = []
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [v or "" for k, v in attrs if k in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+    def __str__(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.parts))
+
+
+def test_missing_parts_are_named(session_folder: Path, tmp_path: Path) -> None:
+    text = str(Text(write_report(session_folder, out=tmp_path / "page.html")))
+    assert "The surface : not made yet. Make it with facekit build-dataset" in text
+    assert "The rig : not made yet. Make it with facekit calibrate" in text
+    assert "Depth maps : not made yet" in text
+
+
+def test_problems_of_takes_are_told(session_folder: Path, tmp_path: Path) -> None:
+    text = str(Text(write_report(session_folder, out=tmp_path / "page.html")))
+    assert "right is missing & <late>" in text
+    assert "1 with problems" in text
+    assert "1 of 2 takes have problems" in text
+
+
+def test_names_are_escaped(session_folder: Path, tmp_path: Path) -> None:
+    page = write_report(session_folder, out=tmp_path / "page.html")
+    assert "<b>middle</b>" not in page.read_text(encoding="utf-8")
+    assert "<b>middle</b>" in str(Text(page))
+
+
+def test_everything_made_is_shown(virtual_folder: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    root = virtual_folder.parent
+    residuals = {
+        name: {"xy": (80 * rng.random((30, 2))).tolist(),
+               "error": rng.normal(0, 0.1, (30, 2)).tolist()}
+        for name in CAMERAS
+    }  # fmt: skip
+    (root / "calibration" / "residuals.json").write_text(json.dumps({"cameras": residuals}))
+    (root / "build" / "neutral" / "views").mkdir()
+    depth = np.full((120, 80), np.nan)
+    depth[40:80, 20:60] = 900.0
+    np.savez(root / "build" / "neutral" / "views" / "left.npz", depth=depth)
+    with stage_run(root / "build", StageKey(stage="build", config={}, inputs={})):
+        pass
+    page = write_report(
+        virtual_folder,
+        calibration_folder=root / "calibration",
+        build_folder=root / "build",
+        out=tmp_path / "page.html",
+    )
+    found = Text(page)
+    assert "not made yet" not in str(found)
+    assert "left, 900–900 mm" in str(found)
+    assert all(source.startswith(("data:", "#")) for source in found.sources)
+    assert page.stat().st_size < 5e6
+
+
+def test_damaged_results_are_told_and_the_page_is_written(
+    virtual_folder: Path, tmp_path: Path
+) -> None:
+    root = virtual_folder.parent
+    (root / "calibration" / "rig.json").write_text("{")
+    (root / "build" / "neutral" / "mesh.ply").write_text("ply\nnothing")
+    page = write_report(
+        virtual_folder,
+        calibration_folder=root / "calibration",
+        build_folder=root / "build",
+        out=tmp_path / "page.html",
+    )
+    text = str(Text(page))
+    assert "rig.json: not readable as JSON" in text
+    assert "mesh.ply: not a readable mesh" in text
+
+
+def test_virtual_figures_are_what_was_put_in(virtual_folder: Path) -> None:
+    root = virtual_folder.parent
+    rig = true_rig().moved(RIG_FROM_TRUE)
+    figures = evaluate_session(virtual_folder, rig, root / "build")
+    json.dumps(figures, allow_nan=False)
+    assert figures["calibration"]["center_mm_max"] < 1e-6
+    assert figures["calibration"]["head_px_max"] < 1e-6
+    mesh = figures["meshes"]["neutral"]
+    # the mesh is a thousandth too large: along the normal 0.07 mm at the sides, 0.09 in front
+    assert 0.07 < mesh["median_mm"] < 0.10
+    assert mesh["bias_mm"] == pytest.approx(mesh["median_mm"])
+    assert mesh["within_0_2mm"] == 100
+
+
+def test_a_real_session_has_no_figures(session_folder: Path) -> None:
+    with pytest.raises(InputError, match="only virtual sessions"):
+        evaluate_session(session_folder, true_rig(), None)
+
+
+def test_meshes_are_found_by_take(virtual_folder: Path) -> None:
+    assert list(find_meshes(virtual_folder.parent / "build")) == ["neutral"]
+    assert find_meshes(None) == find_meshes(virtual_folder / "nowhere") == {}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_thumbnails_are_turned_as_pillow_turns_them(orientation: int, tmp_path: Path) -> None:
+    from PIL import Image, ImageOps
+
+    stored = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as opened:
+        wanted = np.asarray(ImageOps.exif_transpose(opened))
+    assert np.array_equal(turned_upright(stored, orientation), wanted)
+
+
+def test_unreadable_photographs_have_no_thumbnail(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    assert thumbnail(tmp_path / "broken.jpg", orientation=1, max_size=50) is None
+
+
+def test_near_depth_is_bright_and_absent_depth_grey() -> None:
+    depth = np.linspace(900, 1000, 100).reshape(10, 10)
+    depth[0, 0] = np.nan
+    image, low, high = depth_picture(depth)
+    assert (low, high) == pytest.approx((903, 998), abs=2)
+    assert image[0, 1].astype(int).sum() > image[9, 9].astype(int).sum()
+    assert len(set(image[0, 0].tolist())) == 1
+
+
+def test_empty_depth_is_a_grey_picture() -> None:
+    image, low, _ = depth_picture(np.full((4, 5), np.nan))
+    assert image.shape == (4, 5, 3)
+    assert np.isnan(low)
+
+
+def test_a_surface_that_faces_the_camera_is_blue() -> None:
+    normal = np.zeros((2, 2, 3))
+    normal[0, 0] = (0, 0, -1)  # against the optical axis: towards the camera
+    image = normal_picture(normal)
+    assert image[0, 0].tolist() == [128, 128, 255]
+    assert len(set(image[1, 1].tolist())) == 1
+
+
+def test_confidence_of_nothing_is_grey() -> None:
+    image = amount_picture(np.array([[0.0, 1.0]]))
+    assert image[0, 0].tolist() == [238, 238, 238]
+    assert image[0, 1].tolist() == [253, 231, 37]

@@ -1,0 +1,79 @@
+"""Meshes come back from disk as they were written; damaged files are one sentence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from facekit.core.errors import InputError
+from facekit.core.geometry.mesh import Mesh
+from facekit.core.geometry.meshio import load_mesh, save_mesh
+
+
+def ball(rng: np.random.Generator) -> Mesh:
+    sphere = trimesh.creation.icosphere(subdivisions=2, radius=80.0)
+    n = len(sphere.vertices)
+    return Mesh(
+        vertices=np.asarray(sphere.vertices),
+        faces=sphere.faces.astype(np.int32),
+        colors=rng.integers(0, 256, (n, 3), dtype=np.uint8),
+        attributes={"confidence": rng.random(n).astype(np.float32)},
+    )
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
+def test_shape_survives_the_disk(suffix: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    mesh = ball(rng)
+    save_mesh(tmp_path / f"a{suffix}", mesh)
+    again = load_mesh(tmp_path / f"a{suffix}")
+    assert np.array_equal(again.faces, mesh.faces)
+    # float32 on disk: half a unit in the last of 24 bits of 80 mm; OBJ has eight decimals
+    assert np.abs(again.vertices - mesh.vertices).max() < 80 * 2.0**-24 * 1.01
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj"])
+def test_colours_survive_the_disk(suffix: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    mesh = ball(rng)
+    save_mesh(tmp_path / f"a{suffix}", mesh)
+    again = load_mesh(tmp_path / f"a{suffix}")
+    assert again.colors is not None
+    assert np.array_equal(again.colors, mesh.colors)
+
+
+def test_attributes_survive_in_ply(tmp_path: Path, rng: np.random.Generator) -> None:
+    mesh = ball(rng)
+    save_mesh(tmp_path / "a.ply", mesh)
+    again = load_mesh(tmp_path / "a.ply")
+    assert np.array_equal(again.attributes["confidence"], mesh.attributes["confidence"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"ply\n", b"ply\nformat ascii 1.0\nelement vertex 9999999999\nend_header\n", b"\0" * 99],
+)
+def test_a_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bad.ply"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.ply: "):
+        load_mesh(path)
+
+
+def test_every_truncation_of_a_ply_is_refused_or_whole(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    mesh = ball(rng)
+    save_mesh(tmp_path / "a.ply", mesh)
+    content = (tmp_path / "a.ply").read_bytes()
+    for length in rng.integers(1, len(content), 25):
+        (tmp_path / "b.ply").write_bytes(content[:length])
+        with pytest.raises(InputError, match=r"b\.ply"):
+            load_mesh(tmp_path / "b.ply")
+
+
+def test_an_unknown_format_is_refused_before_anything_is_written(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    with pytest.raises(InputError, match=r"\.ply, \.obj or \.glb"):
+        save_mesh(tmp_path / "a.xyz", ball(rng))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,110 @@
+"""Still pictures of meshes: framing, shading, colours, shadows of the sky."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from facekit.core.errors import InputError
+from facekit.core.geometry.mesh import Mesh
+from facekit.core.rendering.colormap import AMOUNT, SIGNED
+from facekit.core.rendering.preview import (
+    BACKGROUND,
+    Look,
+    MeshPreview,
+    orbit_cameras,
+    sky_openness,
+)
+
+
+def sphere(radius: float = 100.0, subdivisions: int = 4) -> Mesh:
+    shape = trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius)
+    return Mesh(vertices=np.asarray(shape.vertices), faces=shape.faces.astype(np.int32))
+
+
+def bowl() -> Mesh:
+    """Return the inside of a hemisphere, open towards +z."""
+    shape = trimesh.creation.icosphere(subdivisions=4, radius=50.0)
+    faces = shape.faces[(shape.vertices[shape.faces][..., 2] < 1e-6).all(axis=1)]
+    return Mesh(vertices=np.asarray(shape.vertices), faces=faces[:, ::-1].astype(np.int32))
+
+
+def test_every_view_holds_the_whole_mesh_at_one_scale() -> None:
+    mesh = sphere()
+    cameras = orbit_cameras(mesh, [-90, 0, 45], width=200, height=160, fill=0.9)
+    for camera in cameras:
+        xy, depth = camera.project(mesh.vertices)
+        assert (depth > 0).all()
+        # height is the tight direction: 0.9 of 160 px
+        assert np.ptp(xy[:, 1]) == pytest.approx(144, abs=1.5)
+        assert np.allclose((xy.min(0) + xy.max(0)) / 2, [100, 80], atol=0.01)
+
+
+def test_orbit_begins_in_front_and_turns_to_the_subjects_left() -> None:
+    front, left = orbit_cameras(sphere(), [0, 90], pitch_deg=0)
+    assert np.allclose(front.center / np.linalg.norm(front.center), [0, 0, 1])
+    assert np.allclose(left.center / np.linalg.norm(left.center), [1, 0, 0])
+
+
+def test_silhouette_has_the_area_of_the_projection() -> None:
+    mesh = sphere()
+    (camera,) = orbit_cameras(mesh, [0], width=120, height=120)
+    image = MeshPreview(mesh, ambient_occlusion=False).draw(camera)
+    covered = (image != np.array(BACKGROUND)).any(axis=2).sum()
+    radius = 120 * 0.92 / 2
+    # the rim is counted whole: half a pixel more all round
+    assert covered == pytest.approx(np.pi * (radius + 0.5) ** 2, rel=0.02)
+
+
+def test_light_comes_from_the_upper_left() -> None:
+    mesh = sphere()
+    (camera,) = orbit_cameras(mesh, [30], width=100, height=100)
+    image = MeshPreview(mesh, ambient_occlusion=False).draw(camera).astype(int).sum(axis=2)
+    assert image[32, 32] > image[32, 68] > image[68, 68]
+
+
+def test_surface_colours_are_kept_apart() -> None:
+    mesh = sphere()
+    colors = np.where(mesh.vertices[:, :1] > 0, [[200, 20, 20]], [[20, 20, 200]]).astype(np.uint8)
+    (camera,) = orbit_cameras(mesh, [0], width=80, height=80)
+    image = MeshPreview(mesh, ambient_occlusion=False).draw(camera, colors=colors)
+    # +x, the subject's left, is on the right of the picture
+    assert image[40, 60, 0] > 2 * image[40, 60, 2]
+    assert image[40, 20, 2] > 2 * image[40, 20, 0]
+
+
+def test_pictures_do_not_depend_on_the_run() -> None:
+    mesh = sphere(subdivisions=3)
+    (camera,) = orbit_cameras(mesh, [20], width=60, height=60)
+    first, second = (MeshPreview(mesh).draw(camera, look=Look(supersampling=1)) for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_a_sphere_sees_the_whole_sky() -> None:
+    assert sky_openness(sphere(subdivisions=3)).min() > 0.99
+
+
+def test_the_bottom_of_a_bowl_sees_the_sky_through_its_opening() -> None:
+    # seen from the lowest point the rim stands at 45°: cosine-weighted share sin²(45°) = 1/2
+    mesh = bowl()
+    lowest = int(np.argmin(mesh.vertices[:, 2]))
+    # 128 directions, about 32 of them in the cone, and facets: a few per cent
+    assert sky_openness(mesh)[lowest] == pytest.approx(0.5, abs=0.05)
+
+
+def test_wrong_number_of_colours_is_refused() -> None:
+    mesh = sphere(subdivisions=2)
+    (camera,) = orbit_cameras(mesh, [0], width=20, height=20)
+    with pytest.raises(InputError, match="3 colours for 162 vertices"):
+        MeshPreview(mesh).draw(camera, colors=np.zeros((3, 3), np.uint8))
+
+
+def test_signed_colours_are_blue_below_and_red_above() -> None:
+    low, middle, high, beyond = SIGNED(np.array([-1.0, 0.0, 1.0, 9.0]), -1.0, 1.0)
+    assert low[2] > 2 * low[0]
+    assert middle.min() > 230
+    assert high[0] > 2 * high[2]
+    assert np.array_equal(high, beyond)
+
+
+def test_unknown_values_have_a_colour_of_their_own() -> None:
+    assert tuple(AMOUNT(np.array([np.nan]), 0.0, 1.0)[0]) == AMOUNT.undefined

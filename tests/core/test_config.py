@@ -1,0 +1,51 @@
+"""Settings come from files and the command line; unknown ones are refused with the nearest."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from facekit.core.config import from_mapping, load_yaml, to_mapping, with_overrides
+from facekit.core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lens:
+    focal_mm: float = 85.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    resolution: int = 1024
+    strength: float = 0.5
+    takes: tuple[str, ...] = ("neutral",)
+    lens: Lens = field(default_factory=Lens)
+
+
+def test_config_survives_the_round_trip() -> None:
+    settings = Settings(resolution=7, takes=("a", "b"), lens=Lens(focal_mm=50.0))
+    assert from_mapping(Settings, to_mapping(settings), where="here") == settings
+
+
+def test_unknown_key_names_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigError, match=r"scan.yaml: unknown setting 'resolutoin'.*'resolution'"):
+        from_mapping(Settings, {"resolutoin": 2}, where="scan.yaml")
+
+
+def test_wrong_type_is_named() -> None:
+    with pytest.raises(ConfigError, match="resolution: expected int"):
+        from_mapping(Settings, {"resolution": "many"}, where="scan.yaml")
+
+
+def test_command_line_overrides_are_read_as_yaml() -> None:
+    changed = with_overrides(Settings(), ["resolution=2048", "strength=1", "takes=[smile]"])
+    assert changed == Settings(resolution=2048, strength=1.0, takes=("smile",))
+    with pytest.raises(ConfigError, match="expected key=value"):
+        with_overrides(Settings(), ["resolution"])
+
+
+def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("- 1\n- 2\n")
+    with pytest.raises(ConfigError, match="x.yaml"):
+        load_yaml(path)
