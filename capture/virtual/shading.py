@@ -44,9 +44,10 @@ def shade(
     Source
     ------
     Gloss: GGX with Smith's shadowing in Schlick's approximation (Walter et al., EGSR 2007;
-    Schlick, CGF 13(3), 1994). How rough skin is where: after the fits of Weyrich et al., Analysis
-    of human faces using a measurement-based skin reflectance model, SIGGRAPH 2006. Normals softened by colour: after Ma et al., Rapid acquisition
-    of specular and diffuse normal maps, EGSR 2007, whose measured normals differ by colour.
+    Schlick, CGF 13(3), 1994), as rough as the fits of Weyrich et al., Analysis of human faces
+    using a measurement-based skin reflectance model, SIGGRAPH 2006. Normals softened by
+    colour: after Ma et al., Rapid acquisition of specular and diffuse normal maps, EGSR 2007,
+    whose measured normals differ by colour.
     """
     radiance = np.full((len(face), 3), BACKDROP, np.float32)
     albedo = np.zeros_like(radiance)

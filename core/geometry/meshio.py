@@ -32,7 +32,8 @@ def save_mesh(path: Path, mesh: Mesh) -> None:
     if suffix not in (".ply", ".obj", ".glb"):
         raise InputError(f"{path}: meshes are written as .ply, .obj or .glb")
     with atomic_path(path) as part:
-        scene.export(part, file_type=suffix[1:])
+        options = {"digits": 6, "include_normals": False} if suffix == ".obj" else {}
+        scene.export(part, file_type=suffix[1:], **options)
 
 
 def load_mesh(path: Path) -> Mesh:

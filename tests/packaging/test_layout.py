@@ -1,5 +1,6 @@
 """The repository root is the package: what keeps that layout sound."""
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -47,6 +48,22 @@ def test_root_holds_only_the_three_modules() -> None:
 
 def test_tests_are_no_package() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_inside_the_package_imports_are_relative() -> None:
+    # no lint rule: ruff names relative imports after the checkout's folder, often `facekit`
+    absolute = []
+    for stage in STAGES:
+        for module in (ROOT / stage).rglob("*.py"):
+            for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                names += (
+                    [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                )
+                level = getattr(node, "level", 0)
+                if level == 0 and any(name.split(".")[0] == "facekit" for name in names):
+                    absolute.append(f"{module.relative_to(ROOT)}:{node.lineno}")
+    assert not absolute
 
 
 def test_modules_stay_within_four_hundred_lines() -> None:
