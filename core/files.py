@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,11 +20,12 @@ STAGE_RECORD = "stage.json"
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; move it to `path` when the block ends well.
 
-    The temporary keeps the suffix (`mesh.part.ply`), since writers choose their format by
-    it. When the block raises, the temporary is removed and an older `path` stays.
+    The temporary keeps the suffix (`mesh.1f09ab3c.part.ply`), since writers choose their
+    format by it; its name is drawn, so that threads may write the same file. When the block
+    raises, the temporary is removed and an older `path` stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f"{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield part
         os.replace(part, path)

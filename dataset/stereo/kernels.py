@@ -4,8 +4,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-FAST = {"contract", "reassoc", "nsz", "arcp", "afn"}
-"""LLVM's fast-math flags but for those that forbid NaN and infinity."""
+FAST = {"contract", "nsz", "arcp", "afn"}
+"""LLVM's fast-math flags but for those that forbid NaN and infinity, and `reassoc`.
+
+With `reassoc`, a kernel freshly compiled and the same one from numba's cache sum in different
+orders: a run after a kill would not end with the same bytes.
+"""
 
 
 @contextmanager

@@ -141,7 +141,7 @@ def _cost(  # type: ignore[no-untyped-def]
     return min(0.5 * (best + min(second, best + 2 * _ALONE)), WORST)
 
 
-@njit(parallel=True, cache=True, fastmath=FAST)
+@njit(parallel=True, cache=True)
 def initialise(  # type: ignore[no-untyped-def]
     grey, mask, images, sizes, A, b, K_inverse, near, far, pixels, plane, cost, n_random, seed
 ):
@@ -194,7 +194,7 @@ def _best_of_region(cost, row, col, region):  # type: ignore[no-untyped-def]
     return at_row, at_col
 
 
-@njit(parallel=True, cache=True, fastmath=FAST)
+@njit(parallel=True, cache=True)
 def propagate(  # type: ignore[no-untyped-def]
     grey, mask, images, sizes, A, b, K_inverse, near, far, pixels, plane, cost, seed, sweep, guessed
 ):

@@ -10,7 +10,7 @@ from .kernels import FAST
 _LEAST_SQUARE = 2e-6  # variance of a patch that is noise alone: 1/3 of an 8-bit level
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(cache=True, fastmath=FAST, inline="always")
 def _patch(image, height, width, p, x, f, t, b, radius, window, out):  # type: ignore[no-untyped-def]
     """Sample the tangent patch round `x` in a view: weighted mean zero, variance one.
 
@@ -57,7 +57,7 @@ def _patch(image, height, width, p, x, f, t, b, radius, window, out):  # type: i
     return True
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(cache=True, fastmath=FAST, inline="always")
 def _best_triple(patches, used, window):  # type: ignore[no-untyped-def]
     """Return the best mean of a view's two best NCC with others (of the one, if there is one)."""
     most, n = patches.shape
