@@ -198,6 +198,16 @@ def studio(
 @click.option("--masks", type=IN_FOLDER, help="Folder of masks, white where the subject is.")
 @click.option("--order", type=IN_FILE, help="List of files in order round a still object.")
 @click.option("--name", help="Name of the session.")
+@click.option(
+    "--subject",
+    type=IN_FILE,
+    help="The subject's consent form (see `consent`), kept apart and refused if void.",
+)
+@click.option(
+    "--make-masks/--no-make-masks",
+    default=None,
+    help="Find masks from a take of the empty studio, or a plain backdrop.",
+)
 @config_options
 @json_option
 def ingest(
@@ -242,6 +252,44 @@ def ingest(
         click.echo(f"facekit: {source / refusal.file}: {refusal.reason}", err=True)
     if not result.ok:
         sys.exit(2)
+
+
+@main.command()
+@click.argument("session", type=IN_FOLDER)
+@click.option("--color", is_flag=True, help="Also correct the cameras' colours by a chart take.")
+@json_option
+def check(session: Path, color: bool, as_json: bool) -> None:
+    """Judge the photographs: sharpness, light, clipping, odd ones; a verdict for every take."""
+    from .capture.quality import check_quality
+    from .capture.session import load_session
+
+    loaded = load_session(session)
+    result = check_quality(loaded)
+    if color:
+        from .capture.color import calibrate_color, save_color
+
+        result["color"] = str(save_color(session, calibrate_color(loaded)))
+    if as_json:
+        print_json(result)
+        return
+    from .core.console import show_table
+
+    rows = [(t["id"], t["kind"], t["verdict"], "\n".join(t["remarks"])) for t in result["takes"]]
+    show_table("Photographs", ["take", "kind", "verdict", "remarks"], rows)
+
+
+@main.command()
+@click.argument("file", type=OUT_PATH)
+@json_option
+def consent(file: Path, as_json: bool) -> None:
+    """Write an empty consent form, to be filled in and given to `ingest --subject`."""
+    from .capture.sidecar import write_consent_template
+
+    write_consent_template(file)
+    if as_json:
+        print_json({"file": str(file)})
+    else:
+        click.echo(f"{file}: fill it in, then: facekit ingest ... --subject {file}")
 
 
 @main.command()

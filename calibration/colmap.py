@@ -15,6 +15,7 @@ from ..core.arrays import Floats
 from ..core.errors import InputError, SchemaError
 from ..core.files import write_text
 from ..core.geometry.camera import Camera, Rig
+from .fields import is_possible
 
 # model -> where its parameters stand in (fx, fy, cx, cy, k1, k2, p1, p2, k3, k4, k5, k6)
 MODELS: Mapping[str, tuple[tuple[int, ...], ...]] = {
@@ -131,7 +132,8 @@ def _camera_lines(path: Path) -> list[tuple[str, tuple[int, int, Floats, Floats]
             raise SchemaError(f"{where}: camera model {model!r}; known: {', '.join(MODELS)}")
         places = MODELS[fields[1]]
         values = _floats(fields[2:], where)
-        if len(values) != 2 + len(places) or (values[:2] < 1).any():
+        sizes = values[:2]
+        if len(values) != 2 + len(places) or (sizes < 1).any() or (sizes % 1).any():
             raise SchemaError(f"{where}: size and {len(places)} parameters expected")
         full = np.zeros(12)
         for value, targets in zip(values[2:], places, strict=True):
@@ -159,6 +161,6 @@ def _floats(fields: Sequence[str], where: str) -> Floats:
         values = np.array([float(field) for field in fields])
     except ValueError:
         raise SchemaError(f"{where}: numbers expected") from None
-    if not np.isfinite(values).all():
+    if not is_possible(values):
         raise SchemaError(f"{where}: finite numbers expected")
     return values

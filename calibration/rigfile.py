@@ -90,13 +90,15 @@ def load_rig_record(path: Path) -> dict[str, Any]:
 
 
 def export_opencv(path: Path, rig: Rig) -> None:
-    """Write a rig as OpenCV's YAML (FileStorage): `<camera>` nodes of K, D, R, T, size.
+    """Write a rig as OpenCV's YAML (FileStorage): `camera_<n>` nodes of name, size, K, D, R, T.
 
     OpenCV counts the centre of the top-left pixel as (0, 0): the principal points differ from
     `rig.json` by half a pixel.
     """
     with atomic_path(path) as part:
         storage = cv2.FileStorage(str(part), cv2.FILE_STORAGE_WRITE | cv2.FILE_STORAGE_FORMAT_YAML)
+        if rig.metric:
+            storage.write("unit_mm", 1.0)
         for index, camera in enumerate(rig):
             storage.startWriteStruct(f"camera_{index}", cv2.FileNode_MAP)
             storage.write("name", camera.name)
@@ -171,7 +173,7 @@ def _numbers(entry: Mapping[str, Any], key: str, shape: Sequence[int], where: st
         values = np.array(entry[key], dtype=np.float64)
     except KeyError:
         raise SchemaError(f"{where}.{key} is missing") from None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SchemaError(f"{where}.{key}: {expected} numbers expected") from None
     if values.shape != tuple(shape) or not np.isfinite(values).all():
         raise SchemaError(f"{where}.{key}: {expected} finite numbers expected")
