@@ -15,6 +15,8 @@ from .core.errors import FacekitError
 Command = TypeVar("Command", bound=Callable[..., Any])
 Config = TypeVar("Config")
 
+RIG_FORMATS = ("colmap-text", "colmap-binary", "opencv", "metashape", "realitycapture",
+               "transforms", "facescape")  # fmt: skip
 IN_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 IN_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 IN_PATH = click.Path(path_type=Path, exists=True)
@@ -34,7 +36,9 @@ class SentenceOnError(click.Group):
             self._say(ctx, f"{error.filename or 'file system'}: {error.strerror or error}", 2)
         except MemoryError:
             self._say(ctx, "out of memory: ask for fewer megapixels", 1)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except click.ClickException as error:
+            self._say(ctx, error.format_message().replace("\n", " "), error.exit_code)
+        except (click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             text = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -352,6 +356,10 @@ def calibrate(
 
     from .capture.session import load_session
 
+    if without_board and board is not None:
+        raise click.UsageError("--board and --self exclude each other")
+    if scale_bar is not None and not without_board:
+        raise click.UsageError("--scale-bar goes with --self: a board gives the scale by itself")
     loaded = load_session(session)
     if without_board:
         from .calibration.selfcal import SelfCalibrateConfig, self_calibrate
@@ -433,6 +441,48 @@ def report(
         print_json({"report": str(page)})
     else:
         click.echo(f"report: {page}")
+
+
+@main.command("export-rig")
+@click.argument("rig_file", type=IN_PATH, metavar="RIG")
+@click.option("--format", "rig_format", type=click.Choice(RIG_FORMATS), required=True)
+@click.option("--out", type=OUT_PATH, required=True, help="File, or folder for COLMAP and XMP.")
+@json_option
+def export_rig(rig_file: Path, rig_format: str, out: Path, as_json: bool) -> None:
+    """Write rig.json in the form of another program."""
+    from .calibration.interop import RigFormat
+    from .calibration.interop import export_rig as export
+    from .calibration.rigfile import load_rig
+
+    rig = load_rig(rig_file)
+    export(rig, out, RigFormat(rig_format))
+    _show(as_json, "Exported", {"out": str(out), "format": rig_format, "cameras": len(rig)})
+
+
+@main.command("import-rig")
+@click.argument("source", type=IN_PATH)
+@click.option(
+    "--format", "rig_format", type=click.Choice(RIG_FORMATS), help="Told by the content if absent."
+)
+@click.option(
+    "--unit-mm",
+    type=click.FloatRange(0, min_open=True),
+    help="Length of the file's unit, where it does not say.",
+)
+@click.option("--out", type=OUT_PATH, default=Path("rig.json"), show_default=True)
+@json_option
+def import_rig(
+    source: Path, rig_format: str | None, unit_mm: float | None, out: Path, as_json: bool
+) -> None:
+    """Read a rig of another program and write it as rig.json."""
+    from .calibration.interop import RigFormat
+    from .calibration.interop import import_rig as read
+    from .calibration.rigfile import save_rig
+
+    rig = read(source, None if rig_format is None else RigFormat(rig_format), unit_mm=unit_mm)
+    save_rig(out, rig, provenance={"imported_from": source.name})
+    result = {"rig": str(out), "cameras": list(rig.names), "metric": rig.metric}
+    _show(as_json, "Imported", result)
 
 
 def _if_there(folder: Path) -> Path | None:

@@ -1,5 +1,6 @@
 """One page over everything made of a session; what has not been made yet is named."""
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ from .session_plots import timing_plot
 from .session_surface import Surface, renders, surface_section, view_section
 from .session_views import views_section
 from .virtual import find_meshes, measure_take
+
+log = logging.getLogger(__name__)
 
 _MAX_TAKES = 6  # surfaces shown with pictures of their own
 
@@ -86,6 +89,9 @@ def write_report(
         on the page.
     """
     made = _find(load_session(session_folder), calibration_folder, build_folder)
+    for problem in made.problems:
+        log.warning("report: %s", problem)
+    log.info("report: drawing %d surfaces of %s", len(made.surfaces), made.session.name)
     sections = [
         _overview(made),
         surface_section(made.surfaces, has_truth=made.truth is not None),
@@ -109,7 +115,9 @@ def write_report(
 def _find(session: Session, calibration_folder: Path | None, build_folder: Path | None) -> _Made:
     problems: list[str] = []
     rig, truth, rig_accuracy = None, None, None
-    if calibration_folder is not None and (calibration_folder / RIG_FILE).is_file():
+    if calibration_folder is not None and not (calibration_folder / RIG_FILE).is_file():
+        problems.append(f"{calibration_folder}: no {RIG_FILE} here")
+    elif calibration_folder is not None:
         try:
             rig = load_rig(calibration_folder / RIG_FILE)
         except FacekitError as error:

@@ -16,14 +16,14 @@ from ..core.errors import ConfigError
 from ..core.files import StageKey, finished, hash_of, stage_run
 from .detect import DETECTOR_VERSION, BoardView, detect_session
 from .frame import orientations
-from .intrinsics import as_photographed
+from .intrinsics import MIN_VIEWS, as_photographed
 from .record import RESIDUALS_FILE, Residuals, camera_figures, joint_rms, write_record
 from .rig import RigEstimate, estimate_rig
 from .rigfile import RIG_FILE
 
 log = logging.getLogger(__name__)
 
-CALIBRATION_VERSION = 1
+CALIBRATION_VERSION = 2
 """Raised whenever a change moves results: older ones are then computed again."""
 
 FEW_VIEWS = 4  # of a camera, below which its own intrinsics are weak
@@ -54,15 +54,16 @@ def calibrate(session: Session, out: Path, config: CalibrateConfig) -> dict[str,
     Returns
     -------
     dict
-        JSON-able, see `docs/formats/calibration.md`: `rms_px`, `registered`, `scale`,
-        `cameras`, `rejected`, `board`, `warnings`, `rig`.
+        JSON-able, see `docs/formats/calibration.md`: `rms_px`, `registered`, `unregistered`,
+        `scale`, `cameras`, `rejected`, `board`, `warnings`, `rig`.
 
     Raises
     ------
     ConfigError
         The session does not know its board.
     CalibrationError
-        The photographs do not determine the rig; the message names what is missing.
+        The photographs do not determine the rig, or contradict each other; the message names
+        what is missing or wrong.
     """
     spec = _board(session, config)
     cameras = as_photographed(session, session.takes_of(TakeKind.TARGET))
@@ -151,6 +152,7 @@ def _written(
         "rms_px": joint_rms(residuals),
         "rms_all_px": joint_rms(residuals, rejected=True),
         "registered": len(estimate.rig),
+        "unregistered": list(estimate.unregistered),
         "scale": "board",
         "cameras": figures,
         "takes": len(estimate.takes),
@@ -209,6 +211,12 @@ def _warnings(
         f"{view.take}/{view.camera} was rejected: it contradicts the other views by "
         f"{view.median_px:.1f} px (a misordered file, or the board moved between cameras)"
         for view in estimate.rejected
+    ]
+    said += [
+        f"{name} is left out of the rig: it has {n} usable view{'s' if n > 1 else ''} of the board "
+        f"and no lens data; photograph the board so that it sees it in {MIN_VIEWS} poses or more, "
+        "or leave the camera out of the session"
+        for name, n in estimate.unregistered.items()
     ]
     said += _camera_warnings(estimate, residuals, figures)
     if not estimate.board.free and free_board:

@@ -31,12 +31,15 @@ from ..core.imaging.imageio import read_image
 
 log = logging.getLogger(__name__)
 
-DETECTOR_VERSION = 2
-"""Raised whenever a change moves corners: older caches are then not used."""
+DETECTOR_VERSION = 3
+"""Raised whenever a change moves corners or what is said: older caches are then not used."""
 
 WINDOW_SHARE = 0.6  # of the distance to the nearest marker corner
 WINDOW_PX = (4, 30)  # half-window: no refinement below, larger ones blur in perspective
 MAX_REFINEMENT_PX = 2.0  # a corner that moves farther was drawn to something else
+LAYOUT_MARKERS = 12  # so many without a corner between them: the layout is another
+SOME_MARKERS = 2  # a single one may be a chance find in an empty photograph
+STRAY_SHARE = 1 / 3  # of at least four markers, out of their places in the layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +95,10 @@ def detect_board(image: Image, spec: BoardSpec) -> tuple[Ints, Floats, int]:
 
 
 def board_mismatch(image: Image, spec: BoardSpec) -> str:
-    """Say why markers of the dictionary are seen but no board: the layout that does fit.
+    """Say why markers of the dictionary are seen but no board.
+
+    The layout is blamed where another one fits, or where many markers, or their places in
+    the photograph, speak against it; few markers in their places are a board seen too small.
 
     Returns
     -------
@@ -119,13 +125,46 @@ def board_mismatch(image: Image, spec: BoardSpec) -> str:
                 f"{n_markers} markers are seen, but the board layout does not match "
                 f"({describe(spec)}); it fits with {words}"
             )
-    _, _, n_markers = detect_board(image, spec)
-    if n_markers >= 4:
+    ids, quads = _markers(image, spec)
+    if len(ids) >= LAYOUT_MARKERS or _strays(ids, quads, spec) > STRAY_SHARE:
         return (
-            f"{n_markers} markers are seen, but the board layout does not match "
+            f"{len(ids)} markers are seen, but the board layout does not match "
             f"({describe(spec)}): check the numbers of squares, the first id and the pattern"
         )
+    if len(ids) >= SOME_MARKERS:
+        return (
+            f"only {len(ids)} markers of the board are seen, no corner between them: go closer "
+            "or use more pixels"
+        )
     return ""
+
+
+def _markers(image: Image, spec: BoardSpec) -> tuple[Ints, Floats]:
+    """Return the board's markers that are seen: rows (N,) of `marker_points`, (N, 4, 2) px."""
+    grey = _grey(image)
+    if spec.inverted:
+        grey = np.asarray(255 - grey, np.uint8)
+    _, _, quads, ids = cv2.aruco.CharucoDetector(charuco_board(spec)).detectBoard(grey)
+    if ids is None or len(ids) == 0:
+        return np.zeros(0, np.int32), np.zeros((0, 4, 2))
+    rows = np.asarray(ids, np.int32).ravel() - spec.first_id
+    own = (rows >= 0) & (rows < len(_ids_of(spec)))
+    return rows[own], np.asarray(quads, np.float64).reshape(-1, 4, 2)[own]
+
+
+def _strays(rows: Ints, quads: Floats, spec: BoardSpec) -> float:
+    """Return the share of markers that are not where the others and the layout want them."""
+    if len(rows) < 4:
+        return 0.0  # so few agree with many layouts
+    on_board = marker_points(spec)[rows][..., :2].reshape(-1, 2)
+    # a wrong layout moves markers by squares; half a side leaves room for poor corners
+    side = np.linalg.norm(quads - np.roll(quads, 1, axis=1), axis=-1).mean()
+    H, _ = cv2.findHomography(on_board, quads.reshape(-1, 2), cv2.RANSAC, 0.5 * side)
+    if H is None:
+        return 0.0
+    projected = cv2.perspectiveTransform(on_board[None], H)[0].reshape(-1, 4, 2)
+    off = np.linalg.norm((projected - quads).mean(axis=1), axis=-1)
+    return float((off > 0.5 * side).mean())
 
 
 def detect_session(
@@ -159,7 +198,7 @@ def detect_session(
             BoardView(
                 take=take, camera=shot.camera, ids=np.zeros(0, np.int32), xy=np.zeros((0, 2))
             ),
-            lambda: read_image(session.path(shot)),
+            lambda: read_image(session.checked_path(shot)),
             spec,
         )
 

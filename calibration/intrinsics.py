@@ -55,10 +55,39 @@ def focal_guess(camera: CameraInfo) -> float | None:
     return None
 
 
-def first_matrix(camera: CameraInfo) -> Floats:
-    """Return K (3, 3) from the lens data, the principal point in the middle."""
-    focal = focal_guess(camera) or UNKNOWN_FOCAL * max(camera.width, camera.height)
+def first_matrix(camera: CameraInfo, *, usual_focal: float = UNKNOWN_FOCAL) -> Floats:
+    """Return K (3, 3) from the lens data, the principal point in the middle.
+
+    `usual_focal`, in units of the longer side, is taken where there are no lens data.
+    """
+    focal = focal_guess(camera) or usual_focal * max(camera.width, camera.height)
     return np.array([[focal, 0, camera.width / 2], [0, focal, camera.height / 2], [0, 0, 1.0]])
+
+
+def all_first_intrinsics(
+    cameras: Sequence[CameraInfo], views: Sequence[BoardView], points: Floats
+) -> dict[str, tuple[Floats, Floats]]:
+    """Calibrate each camera from its own board views, see `first_intrinsics`.
+
+    A camera that has neither lens data nor a calibration of its own starts with the median
+    focal length of the calibrated ones, in units of the image's longer side: the cameras of
+    one rig mostly have like lenses.
+    """
+    found = {
+        camera.id: first_intrinsics(camera, [v for v in views if v.camera == camera.id], points)
+        for camera in cameras
+    }
+    focals = [
+        found[camera.id][0][0, 0] / max(camera.width, camera.height)
+        for camera in cameras
+        if found[camera.id][1].any()  # distortion is zero only where nothing was calibrated
+    ]
+    if focals:
+        usual = float(np.median(focals))
+        for camera in cameras:
+            if not found[camera.id][1].any():
+                found[camera.id] = (first_matrix(camera, usual_focal=usual), np.zeros(5))
+    return found
 
 
 def first_intrinsics(

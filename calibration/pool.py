@@ -59,7 +59,7 @@ def pool_features(
     def find(job: tuple[Take, Shot]) -> Features:
         take, shot = job
         return find_features(
-            session.path(shot),
+            session.checked_path(shot),
             mask=session.mask_path(shot),
             digest=digests[take.id, shot.camera],
             settings=settings,

@@ -1,6 +1,7 @@
 """From board views to a rig: first guess, robust joint adjustment, rejection, size, frame."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,10 +14,10 @@ from ..core.errors import CalibrationError
 from ..core.geometry.camera import Camera, Rig
 from ..core.geometry.transform import Similarity, align_similarity, compose
 from .adjust import MIN_SIGHTINGS, adjust
-from .detect import BoardView, usable
+from .detect import LAYOUT_MARKERS, BoardView, usable
 from .frame import upright
 from .graph import PosedView, check_connected, initialise, pose_views
-from .intrinsics import first_intrinsics
+from .intrinsics import MIN_VIEWS, all_first_intrinsics, focal_guess
 from .rigstate import Observations, RigState, residuals
 from .uncertainty import Uncertainty, uncertainty
 
@@ -28,6 +29,8 @@ LOSS_MEDIANS = 2.0  # Cauchy's scale, in medians of the residuals
 LOSS_FLOOR_PX = 0.02
 VIEW_MEDIANS, VIEW_FLOOR_PX = 5.0, 0.3  # a view is rejected whose median residual is beyond
 CORNER_MEDIANS, CORNER_FLOOR_PX = 10.0, 1.0  # likewise a corner
+ABSURD_PX, ABSURD_SHARE = 3.0, 0.0015  # rms of a camera beyond both, the latter of its diagonal
+N_WORST = 3  # views named of a camera that contradicts the others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,8 @@ class RigEstimate:
     sigma: Uncertainty
     world_from_board: Floats
     """(n_takes, 3, 4), mm."""
+    unregistered: Mapping[str, int]
+    """Cameras left out, with their number of views: too few, and no lens data."""
 
 
 def estimate_rig(
@@ -101,18 +106,27 @@ def estimate_rig(
     Raises
     ------
     CalibrationError
-        The views do not determine the rig; the message names what is missing.
+        The views do not determine the rig, or contradict each other; the message names what
+        is missing or wrong.
     """
-    names = [camera.id for camera in cameras]
-    if len(names) < 2:
+    if len(cameras) < 2:
         raise CalibrationError("a rig has at least two cameras")
     points = object_points(spec)
     good = usable(views, min_corners=min_corners, spec=spec)
-    _check_found(views, good)
-    check_connected(good, names)
+    _check_found(views, good, needed=max(min_corners, 4))
+    unregistered = _undetermined(cameras, good)
+    good = [view for view in good if view.camera not in unregistered]
+    cameras = [camera for camera in cameras if camera.id not in unregistered]
+    check_connected(good, [camera.id for camera in cameras])
     start = _first_cameras(cameras, good, points)
     posed = pose_views(good, start, points)
     straight = [entry for entry in posed if entry.incidence_deg <= max_incidence_deg]
+    n_steep = len(posed) - len(straight)
+    steep = _undetermined(cameras, [entry.view for entry in straight])
+    unregistered |= steep
+    straight = [entry for entry in straight if entry.view.camera not in steep]
+    start = {name: camera for name, camera in start.items() if name not in steep}
+    names = list(start)
     state, seen, takes = _first_state(straight, start, points)
 
     free = free_board and len(takes) >= MIN_TAKES_FREE
@@ -125,8 +139,10 @@ def estimate_rig(
         if (entry.view.take, entry.view.camera) not in {(r.take, r.camera) for r in rejected}
     ]
     check_connected(still, names)
+    _check_not_guessed([camera for camera in cameras if camera.id in start], still)
     state = _adjusted(state, seen[kept], free_points=free, n_rounds=1)
     kept, _ = _reject(state, seen, names, takes)
+    _check_plausible(state, seen, kept, takes)
 
     state, board = _sized(state, seen[kept], points, free=free)
     sigma = uncertainty(state, seen[kept], free_points=free)
@@ -140,15 +156,20 @@ def estimate_rig(
         kept=kept,
         residuals=residuals(state, seen),
         rejected=rejected,
-        n_steep=len(posed) - len(straight),
+        n_steep=n_steep,
         board=board,
         sigma=sigma,
         world_from_board=np.array([compose(world_from_rig, p) for p in state.rig_from_board]),
+        unregistered=unregistered,
     )
 
 
-def _check_found(views: Sequence[BoardView], good: Sequence[BoardView]) -> None:
-    """Raise when hardly any photograph shows the board, repeating what the detector says."""
+def _check_found(views: Sequence[BoardView], good: Sequence[BoardView], *, needed: int) -> None:
+    """Raise when hardly any photograph shows the board, saying why.
+
+    Corners are better evidence than what the detector says of photographs without any: one
+    that is found with a few is the right board, seen too small.
+    """
     if good:
         return
     if not views:
@@ -156,18 +177,95 @@ def _check_found(views: Sequence[BoardView], good: Sequence[BoardView]) -> None:
             "the session has no takes of kind `target`: ingest photographs of the board, or "
             "calibrate from the subject itself with `facekit calibrate --self`"
         )
+    n_found = [len(view.ids) for view in views if len(view.ids)]
     problems = [view.problem for view in views if view.problem and view.n_markers]
+    many = [v for v in views if not len(v.ids) and v.n_markers >= LAYOUT_MARKERS]
+    if n_found and len(many) <= len(n_found):
+        found = f"the board is found in {len(n_found)} of {len(views)} photographs, but "
+        if max(n_found) >= needed:
+            raise CalibrationError(f"{found}only a row of its corners: show more of the board")
+        raise CalibrationError(
+            f"{found}with at most {max(n_found)} corners, {needed} are needed: go closer, or "
+            "photograph with more pixels"
+        )
     problem = max(sorted(set(problems)), key=problems.count) if problems else "no board is seen"
     raise CalibrationError(f"no usable board in {len(views)} photographs: {problem}")
+
+
+def _undetermined(cameras: Sequence[CameraInfo], views: Sequence[BoardView]) -> dict[str, int]:
+    """Return the cameras, with their number of views, whose lens remains unknown.
+
+    Few views and no lens data leave a camera's focal length to a guess. Cameras without any
+    view are not among them: those have an error of their own.
+
+    Raises
+    ------
+    CalibrationError
+        Fewer than two others are left.
+    """
+    count = Counter(view.camera for view in views)
+    few = {
+        camera.id: count[camera.id]
+        for camera in cameras
+        if 0 < count[camera.id] < MIN_VIEWS and focal_guess(camera) is None
+    }
+    if few and len(cameras) - len(few) < 2:
+        listed = ", ".join(f"{name} ({n} of {MIN_VIEWS} views)" for name, n in few.items())
+        raise CalibrationError(
+            f"too few usable views of the board, and no lens data, of {listed}: photograph the "
+            f"board so that each camera sees it in {MIN_VIEWS} poses or more; fewer than two "
+            "cameras are determined, and a rig has at least two"
+        )
+    return few
+
+
+def _check_not_guessed(cameras: Sequence[CameraInfo], views: Sequence[BoardView]) -> None:
+    """Raise for cameras without lens data that the rejection has left a single view."""
+    count = Counter(view.camera for view in views)
+    single = [c.id for c in cameras if count[c.id] == 1 and focal_guess(c) is None]
+    if single:
+        raise CalibrationError(
+            f"{', '.join(single)}: all views of the board but one contradict the other cameras, "
+            "and there are no lens data: look for photographs of another take, or leave the "
+            "camera out of the session"
+        )
+
+
+def _check_plausible(
+    state: RigState, seen: Observations, kept: Bools, takes: Sequence[str]
+) -> None:
+    """Raise when the adjusted rig misses a camera's corners by more than any lens or board."""
+    squared = (residuals(state, seen) ** 2).sum(axis=1)
+    absurd = []
+    for index, camera in enumerate(state.cameras):
+        own = kept & (seen.camera == index)
+        limit = max(ABSURD_PX, ABSURD_SHARE * float(np.hypot(camera.width, camera.height)))
+        if not own.any() or (rms := float(np.sqrt(squared[own].mean()))) <= limit:
+            continue
+        by_view = {}
+        for take in np.unique(seen.take[own]):
+            mean = float(squared[own & (seen.take == take)].mean())
+            by_view[f"{takes[take]}/{camera.name}"] = float(np.sqrt(mean))
+        worst = sorted(by_view, key=lambda name: -by_view[name])[:N_WORST]
+        listed = ", ".join(f"{name} {by_view[name]:.1f} px" for name in worst)
+        absurd.append((rms, f"{camera.name} ({rms:.1f} px rms; worst {listed})"))
+    if absurd:
+        absurd.sort(key=lambda entry: -entry[0])
+        raise CalibrationError(
+            "the photographs of the board contradict each other, most in "
+            f"{', '.join(words for _, words in absurd)}: look for photographs of another take, "
+            "a board that moved between cameras, or a wrong board file; correct these "
+            "photographs or leave them out"
+        )
 
 
 def _first_cameras(
     cameras: Sequence[CameraInfo], views: Sequence[BoardView], points: Floats
 ) -> dict[str, Camera]:
     start = {}
+    intrinsics = all_first_intrinsics(cameras, views, points)
     for camera in cameras:
-        own = [view for view in views if view.camera == camera.id]
-        K, distortion = first_intrinsics(camera, own, points)
+        K, distortion = intrinsics[camera.id]
         start[camera.id] = Camera(
             name=camera.id,
             width=camera.width,

@@ -42,9 +42,7 @@ def sums_of(session: Session) -> dict[str, str]:
     return sums
 
 
-def with_masks(
-    session: Session, draft: Draft, masks: Sequence[MaskFile], photos: Sequence[Photo]
-) -> Session:
+def with_masks(session: Session, draft: Draft, scan: Scan, photos: Sequence[Photo]) -> Session:
     """Write the masks of the photographs and name them in the session."""
     stems = [photo.stem.lower() for photo in photos]
     refused = list(session.refused)
@@ -55,14 +53,14 @@ def with_masks(
         for shot in take.shots:
             photo = drafted.shots[shot.camera]
             unique = stems.count(photo.stem.lower()) == 1
-            mask = find_mask(masks, photo.folders, photo.stem, unique=unique)
+            mask = find_mask(scan.masks, photo.folders, photo.stem, unique=unique)
             if mask is not None:
                 name = f"{MASKS}/{take.id}/{shot.camera}.png"
                 try:
                     pixels = read_mask(mask.path, width=shot.width, height=shot.height)
                 except InputError as error:
                     reason = str(error).removeprefix(f"{mask.path}: ")
-                    refused.append(Refusal(file=printable(mask.path), reason=reason))
+                    refused.append(Refusal(file=_file_of(mask, scan), reason=reason))
                     problems.append(f"camera {shot.camera}: its mask is not used, {reason}")
                 else:
                     store_mask(session.folder / name, pixels)
@@ -71,7 +69,13 @@ def with_masks(
         takes.append(replace(take, shots=tuple(shots), problems=tuple(problems)))
     n_masks = sum(shot.mask is not None for take in takes for shot in take.shots)
     notes = session.notes
-    if masks:
+    if scan.masks:
         n_shots = sum(len(take.shots) for take in takes)
         notes = (*notes, f"{n_masks} of {n_shots} photographs have a mask")
     return replace(session, takes=tuple(takes), refused=tuple(refused), notes=notes)
+
+
+def _file_of(mask: MaskFile, scan: Scan) -> str:
+    """Return a mask's path in the source folder, its absolute path where it lies elsewhere."""
+    path, root = mask.path.absolute(), scan.root.absolute()
+    return printable(path.relative_to(root).as_posix() if path.is_relative_to(root) else path)

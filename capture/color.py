@@ -224,7 +224,7 @@ def _correction(entry: Mapping[str, Any], *, where: str) -> ColorCorrection:
 def _samples(session: Session, shots: Sequence[Shot], vignette: Vignette) -> list[ChartSample]:
     samples = []
     for shot in shots:
-        image = read_image(session.path(shot))
+        image = read_image(session.checked_path(shot))
         sample = sample_chart(image)
         if sample is not None:
             gain = vignette.gain(image.shape[1], image.shape[0])

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
+from ..core.errors import InputError
 from ..core.imaging.raw import RAW_SUFFIXES
+from .naming import listed
 from .photo import Photo, most_common
 
 MAX_EXTRA_SHARE = 0.25  # of the takes; a camera in so few does not belong to the rig
@@ -47,9 +49,16 @@ def check_rig(draft: Draft, expected: Sequence[str]) -> None:
     ----------
     expected
         Names or patterns (`cam*`) of the cameras of the rig; empty: judge by the photographs.
+
+    Raises
+    ------
+    InputError
+        No camera has an expected name, or none of those has a usable photograph.
     """
+    _check_expected(draft, expected, "no camera of that name")
     _take_out_undecoded(draft)
     _drop_empty(draft)
+    _check_expected(draft, expected, "no usable photograph of that camera")
     _take_out_unknown(draft, expected)
     _check_serials(draft)
     _check_same(draft, "is a {} file", _raw_or_not)
@@ -93,6 +102,14 @@ def refuse(draft: Draft, take: DraftTake, camera: str, reason: str) -> None:
     take.problems.append(f"camera {camera}: {photo.name} is not used, {reason}")
 
 
+def _check_expected(draft: Draft, expected: Sequence[str], lacks: str) -> None:
+    """Refuse expectations that would take every camera out of the rig."""
+    if expected and draft.cameras and not any(_matches(c, expected) for c in draft.cameras):
+        raise InputError(
+            f"--camera {', '.join(expected)}: {lacks}; there are {listed(draft.cameras)}"
+        )
+
+
 def _take_out_undecoded(draft: Draft) -> None:
     for take in draft.takes:
         for camera, photo in list(take.shots.items()):
@@ -113,7 +130,7 @@ def _take_out_unknown(draft: Draft, expected: Sequence[str]) -> None:
             extra = n <= MAX_EXTRA_SHARE * n_takes and len(draft.cameras) > 2
             reason = (
                 f"camera {camera} is only in {n} of {n_takes} takes and seems no part of the rig; "
-                "name it with --cameras to keep it"
+                "name it with --camera to keep it"
             )
             if not extra and n < FEW_SHARE * n_takes:
                 draft.notes.append(f"camera {camera} is only in {n} of {n_takes} takes")

@@ -24,6 +24,15 @@ DIAGONAL_35MM = math.hypot(36, 24)  # mm
 
 MAX_TEXT = 80  # characters; longer values are damage
 
+MIN_FILLER = 4  # equal characters that are no serial; shorter ones may number the bodies
+
+PLACEHOLDERS = frozenset({
+    "1234567", "12345678", "123456789", "1234567890", "default", "dummy", "empty", "na", "nil",
+    "none", "noserial", "notavailable", "null", "serial", "serialnumber", "sn", "standa",
+    "standard", "tbd", "undefined", "unknown", "unset", "uto",
+})  # fmt: skip
+"""What firmware and programs write for want of a serial: letters and digits, zeros ahead cut."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exif:
@@ -67,14 +76,16 @@ def read_exif(path: Path) -> Exif:
 
 
 def real_serial(text: str | None) -> str | None:
-    """Return a body serial, None for blanks and placeholders (`0000000`, `UTO`, `00STANDA`)."""
-    if text is None:
+    """Return a body serial, None for blanks and placeholders (`0000000`, `UTO`, `00STANDA`).
+
+    Short names that somebody gave the bodies, such as `S0` or `CAM_A`, are serials too.
+    """
+    kept = "" if text is None else text.strip()
+    if not re.fullmatch(r"[\w./ :#()+-]{1,40}", kept, re.ASCII):
         return None
-    kept = text.strip()
-    meaningful = re.sub(r"\D", "", kept).strip("0")
-    if not re.fullmatch(r"[\w./ -]{3,40}", kept, re.ASCII) or not meaningful:
-        return None
-    return None if kept.lower() in ("123456789", "12345678", "1234567") else kept
+    signs = re.sub(r"[\W_]", "", kept, flags=re.ASCII).lower()
+    filler = not signs.strip("0") or (len(signs) >= MIN_FILLER and len(set(signs)) == 1)
+    return None if filler or signs.lstrip("0") in PLACEHOLDERS else kept
 
 
 def same_serial(a: str | None, b: str | None) -> bool:

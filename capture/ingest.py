@@ -22,7 +22,7 @@ from .drafting import draft_session
 from .inspection import Inspected, inspect_files
 from .layout import Layout, varying_levels
 from .markers import shows_board
-from .naming import kind_of_names, printable
+from .naming import count_of, kind_of_names, listed, printable
 from .photo import Photo, most_common, photo_of
 from .plates import add_masks
 from .scan import Pairs, Scan, read_order, scan_source
@@ -109,7 +109,7 @@ def ingest(source: Path, out: Path, config: IngestConfig | None = None) -> Inges
     ------
     InputError
         The source holds nothing usable (the first reason is named), cameras and takes cannot
-        be told apart, or `out` holds another session.
+        be told apart, an option names none of them, or `out` holds another session.
     """
     config = config or IngestConfig()
     _check_paths(source, out)
@@ -117,6 +117,7 @@ def ingest(source: Path, out: Path, config: IngestConfig | None = None) -> Inges
     consent = None if config.subject is None else read_consent(config.subject)
     scan = scan_source(source, masks=config.masks, leave=out.resolve(), pairs=config.pairs)
     draft, photos, duplicates, scan = _draft(source, scan, config)
+    _check_rules(rules, draft)
     draft.notes += _notes(scan, duplicates)
     session = _session(draft, source, out, config, rules)
     planned = {
@@ -128,16 +129,16 @@ def ingest(source: Path, out: Path, config: IngestConfig | None = None) -> Inges
         if consent is not None:
             save_consent(out, consent)
         session = with_companions(session, scan)
-        session = with_masks(session, draft, scan.masks, photos)
+        session = with_masks(session, draft, scan, photos)
         save_sums(out, sums_of(session))
         save_session(session)
         if config.make_masks:
             session = add_masks(session)
         run.results.update(cameras=len(session.cameras), takes=len(session.takes))
     log.info(
-        "%s: %d cameras, %d takes, %d photographs (%d copied, %d there already), %d refused",
-        out, len(session.cameras), len(session.takes), len(planned), stored.copied, stored.kept,
-        len(session.refused),
+        "%s: %s, %s, %s (%d copied, %d there already), %d refused",
+        out, count_of(len(session.cameras), "camera"), count_of(len(session.takes), "take"),
+        count_of(len(planned), "photograph"), stored.copied, stored.kept, len(session.refused),
     )  # fmt: skip
     return IngestResult(
         session=session,
@@ -243,7 +244,10 @@ def _without_duplicates(
 
 
 def _count_more(photos: Sequence[Photo]) -> str:
-    return "" if len(photos) == 1 else f" (and {len(photos) - 1} more files are not usable)"
+    more = len(photos) - 1
+    if not more:
+        return ""
+    return f" (and {count_of(more, 'more file')} {'is' if more == 1 else 'are'} not usable)"
 
 
 def _notes(scan: Scan, duplicates: Sequence[tuple[str, str]]) -> list[str]:
@@ -252,13 +256,15 @@ def _notes(scan: Scan, duplicates: Sequence[tuple[str, str]]) -> list[str]:
         notes.append(f"{scan.order_file} gives the order of the photographs")
     if scan.used:
         other = "JPEG" if scan.used == "RAW" else "RAW"
+        n = len(scan.companions)
         notes.append(
-            f"{len(scan.companions)} exposures are there as RAW and JPEG: {scan.used} is used, "
+            f"{count_of(n, 'exposure')} {'is' if n == 1 else 'are'} there as RAW and JPEG: "
+            f"{scan.used} is used, "
             f"{other} kept in companions/"
         )
     if scan.ignored:
-        shown = ", ".join(scan.ignored[:5]) + (", ..." if len(scan.ignored) > 5 else "")
-        notes.append(f"left aside: {shown}")
+        notes.append(f"left aside: {listed(scan.ignored, 5)}")
+    notes += [f"left aside: {name}, which is a facekit session itself" for name in scan.sessions]
     return notes
 
 
@@ -268,6 +274,16 @@ def _kind_rule(text: str) -> tuple[str, TakeKind]:
         kinds = ", ".join(TakeKind)
         raise InputError(f"{text!r}: expected PATTERN=KIND with one of the kinds {kinds}")
     return pattern, TakeKind(kind)
+
+
+def _check_rules(rules: Sequence[tuple[str, TakeKind]], draft: Draft) -> None:
+    """Refuse a rule that fits no take: a misspelt name would leave its take of a wrong kind."""
+    ids = [take.id for take in draft.takes]
+    for pattern, kind in rules:
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in ids):
+            raise InputError(
+                f"--kinds {pattern}={kind}: no take of that name; there are {listed(ids)}"
+            )
 
 
 def _kind(

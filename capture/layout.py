@@ -55,7 +55,7 @@ class Arrangement:
 
 
 def arrange(photos: Sequence[Photo], layout: Layout) -> Arrangement:
-    """Find the camera of each photograph.
+    """Find the camera of each photograph; stray files that are damaged have no say and no place.
 
     Raises
     ------
@@ -64,6 +64,22 @@ def arrange(photos: Sequence[Photo], layout: Layout) -> Arrangement:
     """
     if layout is Layout.MOVING:
         return _moving(photos, "each photograph is one position of a moved camera")
+    photos = _without_strays(photos)
+    arrangement = _arrange(photos, layout)
+    usable = [photo for photo in photos if photo.usable]
+    if arrangement.moving and 1 < len(usable) < len(photos):
+        of_usable = _arrange(usable, layout)  # a damaged file makes no rig a moved camera
+        return arrangement if of_usable.moving else of_usable
+    return arrangement
+
+
+def _without_strays(photos: Sequence[Photo]) -> list[Photo]:
+    """Leave out damaged files that lie at another depth than all the photographs."""
+    depths = {len(photo.folders) for photo in photos if photo.usable}
+    return [photo for photo in photos if not depths or len(photo.folders) in depths]
+
+
+def _arrange(photos: Sequence[Photo], layout: Layout) -> Arrangement:
     levels = varying_levels(photos)
     if layout is Layout.FLAT:
         levels = []
@@ -201,7 +217,7 @@ def _flat(photos: Sequence[Photo], levels: list[int], *, auto: bool) -> Arrangem
     if by_stem is not None and (levels or (distinct and not serials)):
         return Arrangement(placed=by_stem, how="file names tell the cameras")
     if auto and len(photos) > 1:
-        reason = "one body serial" if len(serials) == 1 else "no serials and numbered names"
+        reason = "one body serial" if len(serials) == 1 else "no usable serials and numbered names"
         return _moving(
             photos, f"taken as one camera moved round a still object: one folder, {reason}"
         )

@@ -65,6 +65,16 @@ def safe_names(labels: Iterable[str], *, fallback: str) -> dict[str, str]:
     return names
 
 
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Return names for a message, `a, b, c`, cut short where they are many."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def count_of(n: int, noun: str) -> str:
+    """Return `1 take`, `2 takes`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Return a sort key by which `IMG_9` comes before `IMG_10`."""
     return tuple(

@@ -92,7 +92,7 @@ def check_quality(session: Session, out: Path | None = None) -> dict[str, Any]:
 
 
 def _measure(session: Session, take: Take, shot: Shot) -> _Measured:
-    image = read_image(session.path(shot))
+    image = read_image(session.checked_path(shot))
     mask, how = _region(session, take, shot, image)
     return _Measured(measure=measure(image, mask), region=how, thumbnail=thumbnail(image))
 

@@ -10,6 +10,7 @@ from ..core.errors import InputError
 from ..core.imaging.raw import RAW_SUFFIXES
 from .masks import MaskFile, mask_of
 from .naming import printable
+from .session import SESSION_FILE, SESSION_FORMAT
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
@@ -55,6 +56,8 @@ class Scan:
     """Photographs of the kind that is not used, without a partner of the kind that is."""
     used: str = ""
     """`RAW` or `JPEG` where exposures come as pairs: the kind that is used."""
+    sessions: tuple[str, ...] = ()
+    """Folders that hold a session of their own; their files are copies and are not listed."""
 
 
 def scan_source(
@@ -84,7 +87,8 @@ def scan_source(
     found_masks = [] if masks is None else _masks_in(masks)
     ignored: list[str] = []
     raw_twins: list[PurePath] = []
-    for path in _files(source, leave):
+    sessions: list[Path] = []
+    for path in _files(source, leave, sessions):
         name = path.relative_to(source)
         if masks is not None and path.is_relative_to(masks):
             continue
@@ -99,7 +103,8 @@ def scan_source(
             photos.append(name)
     used, photos, companions, unpaired = _pair(photos, raw_twins, pairs)
     if not photos:
-        raise InputError(f"{source}: no photographs (JPEG, PNG, TIFF or camera RAW) in here")
+        but = f"; {sessions[0]} is a session already" if sessions else ""
+        raise InputError(f"{source}: no photographs (JPEG, PNG, TIFF or camera RAW) in here{but}")
     order_file, order = _order_among(source, ignored, photos)
     return Scan(
         root=source,
@@ -111,6 +116,7 @@ def scan_source(
         companions=companions,
         unpaired=tuple(sorted(unpaired)),
         used=used,
+        sessions=tuple(printable(path.relative_to(source).as_posix()) for path in sessions),
     )
 
 
@@ -169,8 +175,18 @@ def _pair(
     return "RAW" if raw_wins else "JPEG", list(photos), companions, unpaired
 
 
-def _files(folder: Path, leave: Path | None = None) -> Iterator[Path]:
-    """Yield regular files, sorted; hidden ones and links to folders are left out."""
+def _files(
+    folder: Path, leave: Path | None = None, sessions: list[Path] | None = None
+) -> Iterator[Path]:
+    """Yield regular files, sorted; hidden ones and links to folders are left out.
+
+    Parameters
+    ----------
+    leave
+        A folder to stay out of.
+    sessions
+        Where given, sub-folders that hold a session are added to it and left out.
+    """
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -180,10 +196,22 @@ def _files(folder: Path, leave: Path | None = None) -> Iterator[Path]:
         if entry.name.startswith((".", "__MACOSX")) or entry.name in ("Thumbs.db", "desktop.ini"):
             continue
         if entry.is_dir(follow_symlinks=False):
-            if leave is None or path.resolve() != leave:
-                yield from _files(path, leave)
+            if leave is not None and path.resolve() == leave:
+                continue
+            if sessions is not None and _is_session(path):
+                sessions.append(path)
+            else:
+                yield from _files(path, leave, sessions)
         elif entry.is_file() or not path.exists():
             yield path  # not pipes or devices, which could block for ever; dead links are named
+
+
+def _is_session(folder: Path) -> bool:
+    try:
+        with (folder / SESSION_FILE).open("rb") as stream:
+            return f'"{SESSION_FORMAT}"'.encode() in stream.read(200)  # the first key
+    except OSError:
+        return False
 
 
 def _is_picture(path: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.config import from_mapping
 from ..core.errors import InputError, SchemaError
-from ..core.files import read_json, write_json
+from ..core.files import read_json, sha256_file, write_json
 
 SESSION_FILE = "session.json"
 SESSION_FORMAT = "facekit-session"
@@ -147,6 +147,23 @@ class Session:
         """Return the photograph's file."""
         return self.folder / shot.file
 
+    def checked_path(self, shot: Shot) -> Path:
+        """Return the photograph's file, as it was ingested.
+
+        Raises
+        ------
+        InputError
+            The file is missing, or another than the one that was ingested.
+        """
+        path = self.path(shot)
+        if not path.is_file():
+            raise InputError(f"{path}: named in {SESSION_FILE} but missing; ingest again")
+        if sha256_file(path) != shot.sha256:
+            raise InputError(
+                f"{path}: not the photograph that was ingested (its sha256 differs); ingest again"
+            )
+        return path
+
     def mask_path(self, shot: Shot) -> Path | None:
         """Return the photograph's mask, None where none was given."""
         return None if shot.mask is None else self.folder / shot.mask
@@ -196,12 +213,12 @@ def save_session(session: Session) -> Path:
 
 
 def load_session(folder: Path) -> Session:
-    """Read `folder/session.json` and check that what it names is there.
+    """Read `folder/session.json`; its photographs are checked when they are read.
 
     Raises
     ------
     InputError
-        No session there, or a file of it is missing.
+        No session there.
     SchemaError
         A file of another version or shape.
     """
@@ -215,7 +232,7 @@ def load_session(folder: Path) -> Session:
         raise SchemaError(f"{path}: {error!r} is missing or of the wrong type") from error
     for take in session.takes:
         for shot in take.shots:
-            _check_present(folder, [n for n in (shot.file, shot.mask, shot.companion) if n])
+            _check_inside(folder, [n for n in (shot.file, shot.mask, shot.companion) if n])
     return session
 
 
@@ -244,9 +261,7 @@ def _session_from(folder: Path, values: dict[str, Any], *, where: str) -> Sessio
     )
 
 
-def _check_present(folder: Path, names: Sequence[str]) -> None:
+def _check_inside(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise SchemaError(f"{folder / SESSION_FILE}: names {name}, which lies outside of it")
-        if not (folder / name).is_file():
-            raise InputError(f"{folder / name}: named in {SESSION_FILE} but missing; ingest again")

@@ -17,7 +17,9 @@ console = Console(stderr=True)
 
 def install_log_handler(*, verbose: bool = False) -> None:
     """Send facekit's log to the console; called by `cli` alone."""
-    handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
+    handler: logging.Handler = logging.StreamHandler()  # a file gets plain lines, not wrapped
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
     log = logging.getLogger("facekit")
     log.handlers[:] = [handler]
     log.setLevel(logging.DEBUG if verbose else logging.INFO)

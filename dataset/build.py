@@ -76,8 +76,7 @@ def build_dataset(
         except (FacekitError, OSError, MemoryError, ArithmeticError, ValueError) as error:
             failed[take.id] = _reason(error)
             codes.add(getattr(error, "exit_code", 1))
-            log.warning("%s failed: %s", take.id, failed[take.id])
-            log.debug("%s failed here:", take.id, exc_info=True)
+            log.debug("%s failed: %s", take.id, failed[take.id], exc_info=True)
     summary = {"session": session.name, "takes": done, "failed": failed}
     write_json(out / SUMMARY, summary)
     if failed and not done:

@@ -124,3 +124,18 @@ def test_a_board_that_is_too_large_for_the_paper_is_told(tmp_path: Path) -> None
     assert answer.exit_code == 2
     assert "does not fit on A4" in answer.stderr
     assert not (tmp_path / "board.pdf").exists()
+
+
+def test_rigs_go_out_and_come_back(tmp_path: Path) -> None:
+    from facekit.calibration.interop import RigFormat
+    from facekit.calibration.rigfile import load_rig, save_rig
+    from facekit.capture.virtual.layouts import draw_rig, load_layout
+
+    assert tuple(RigFormat) == cli.RIG_FORMATS
+    rig = draw_rig(load_layout("pair"), megapixels=1.0, rng=np.random.default_rng(1))
+    save_rig(tmp_path / "rig.json", rig)
+    out, again = tmp_path / "metashape.xml", tmp_path / "again.json"
+    answer = run("export-rig", tmp_path / "rig.json", "--format", "metashape", "--out", out)
+    assert answer.exit_code == 0, answer.stderr
+    assert run("import-rig", out, "--out", again).exit_code == 0
+    assert np.abs(load_rig(again).centers - rig.centers).max() < 1e-6

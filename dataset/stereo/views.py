@@ -62,7 +62,7 @@ def load_views(
     views = []
     for shot in take.shots:
         if shot.camera in rig.names:
-            image = read_image(session.path(shot))
+            image = read_image(session.checked_path(shot))
             mask = None
             if auto_mask or shot.mask is not None:
                 mask = subject_mask(session, shot, image, most_megapixels=_MASK_MEGAPIXELS)

@@ -208,3 +208,28 @@ def test_photographs_end_to_end(tmp_path):
     )  # fmt: skip
     with pytest.raises(CalibrationError, match="no usable board in 2 photographs"):
         calibrate(session, tmp_path / "out", CalibrateConfig())
+
+
+def test_an_undetermined_camera_is_not_in_the_rig(made, tmp_path, monkeypatch):
+    session, seen, _ = made
+    bare = replace(session, cameras=tuple(replace(c, focal_35mm=None) for c in session.cameras))
+    once = next(view for view in seen.views if view.camera == "C02")
+    few = [view for view in seen.views if view.camera != "C02"] + [once]
+    monkeypatch.setattr(stage, "detect_session", lambda *a, **k: tuple(few))
+    result = calibrate(bare, tmp_path / "out", CalibrateConfig())
+    assert (result["registered"], result["unregistered"]) == (2, ["C02"])
+    assert any("C02 is left out of the rig: it has 1 usable view" in w for w in result["warnings"])
+    assert load_rig(tmp_path / "out").names == ("C00", "C01")
+
+
+def test_an_absurd_result_is_not_written(made, tmp_path, monkeypatch):
+    session, seen, _ = made
+    own = [view for view in seen.views if view.camera == "C01"]
+    takes = [view.take for view in own]
+    late = {v.name: replace(v, take=t) for v, t in zip(own, takes[1:] + takes[:1], strict=True)}
+    mixed = tuple(late.get(view.name, view) for view in seen.views)
+    monkeypatch.setattr(stage, "detect_session", lambda *a, **k: mixed)
+    with pytest.raises(CalibrationError, match="contradict"):
+        calibrate(session, tmp_path / "out", CalibrateConfig())
+    assert not (tmp_path / "out" / "rig.json").exists()
+    assert not (tmp_path / "out" / "stage.json").exists()

@@ -14,7 +14,7 @@ from facekit.calibration.detect import (
     usable,
 )
 from facekit.capture.session import BoardSpec, Session, Shot, Take, TakeKind
-from facekit.capture.targets import board_image, object_points
+from facekit.capture.targets import board_image, marker_points, object_points
 from facekit.core.errors import InputError
 from facekit.core.files import sha256_file
 from facekit.core.imaging.imageio import write_image
@@ -185,3 +185,33 @@ def test_unreadable_photograph_is_named(session, tmp_path):
     (tmp_path / "B.png").write_bytes(b"\x89PNG nothing")
     with pytest.raises(InputError, match=r"B\.png"):
         detect_session(session, SPEC, cache=tmp_path / "corners")
+
+
+def markers_alone(spec, kept):
+    """Return a photograph in which only the markers `kept` are on the paper, and no corner."""
+    image, _ = warped(spec, QUADS["frontal"])
+    px = 1000 / (spec.squares_x * spec.square_mm)
+    alone = np.full_like(image, 255)
+    for quad in marker_points(spec)[kept]:
+        x0, y0 = quad[:, :2].min(axis=0) * px + (100, 120)
+        x1, y1 = quad[:, :2].max(axis=0) * px + (100, 120)
+        part = np.s_[int(y0) - 8 : int(y1) + 8, int(x0) - 8 : int(x1) + 8]
+        alone[part] = image[part]
+    return alone
+
+
+def test_few_markers_in_their_places_are_a_board_too_small():
+    # no two of them share a corner
+    image = markers_alone(SPEC, [0, 3, 9, 12, 18, 22])
+    ids, _, n_markers = detect_board(image, SPEC)
+    assert (len(ids), n_markers) == (0, 6)
+    said = board_mismatch(image, SPEC)
+    assert said.startswith("only 6 markers of the board are seen")
+    assert "go closer" in said
+
+
+def test_few_markers_out_of_place_are_another_layout():
+    # the same ids on a board of other rows: wide and low instead of 9 x 6
+    other = replace(SPEC, squares_x=13, squares_y=4)
+    image = markers_alone(other, [0, 4, 9, 14, 20, 24])
+    assert "layout does not match" in board_mismatch(image, SPEC)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facekit.calibration.intrinsics import (
+    all_first_intrinsics,
     as_photographed,
     first_intrinsics,
     first_matrix,
@@ -71,3 +72,21 @@ def test_photographs_of_two_sizes_are_refused(tmp_path):
     made = session(tmp_path, [(200, 300), (200, 300), (100, 150)])
     with pytest.raises(InputError, match=r"2\.png: 100x150 px, but.*200x300"):
         as_photographed(made, made.takes)
+
+
+def test_an_unknown_lens_starts_as_the_others_are(capture):
+    made = capture(4, 10, spread_deg=60.0)
+    bare = [replace(camera, focal_35mm=None) for camera in made.cameras]
+    # the last one is a smaller image of a like lens, and saw the board once
+    bare[3] = replace(bare[3], width=1000, height=1500)
+    once = next(view for view in made.views if view.camera == "C03")
+    views = [view for view in made.views if view.camera != "C03"]
+    views.append(replace(once, xy=once.xy / 2))
+    found = all_first_intrinsics(bare, views, object_points(made.spec))
+    own = [found[name][0][0, 0] for name in ("C00", "C01", "C02")]
+    assert found["C03"][0][0, 0] == pytest.approx(np.median(own) / 2)
+    assert not found["C03"][1].any()
+    # what the files say of a lens is better than what the others have
+    told = [*bare[:3], replace(bare[3], focal_35mm=50.0)]
+    found = all_first_intrinsics(told, views, object_points(made.spec))
+    assert found["C03"][0][0, 0] == focal_guess(told[3])

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facekit.calibration.graph import average, components
+from facekit.calibration.graph import average, components, pose_views
 from facekit.calibration.rig import estimate_rig
+from facekit.capture.targets import object_points
 from facekit.core.errors import CalibrationError
 from facekit.core.geometry.transform import (
     align_similarity,
@@ -174,3 +175,84 @@ def test_average_of_poses_survives_a_third_of_outliers(rng):
     assert rotation_angle_deg(mean[:, :3] @ true[:, :3].T) < 0.01
     assert np.linalg.norm(mean[:, 3] - true[:, 3]) < 0.2
     np.testing.assert_allclose(apply(invert(mean), apply(mean, np.eye(3))), np.eye(3), atol=1e-9)
+
+
+def without_lens_data(made):
+    return replace(made, cameras=tuple(replace(c, focal_35mm=None) for c in made.cameras))
+
+
+def only(views, camera, n):
+    """Return the views with no more than the first `n` of one camera."""
+    own = [view for view in views if view.camera == camera]
+    return [view for view in views if view.camera != camera] + own[:n]
+
+
+@pytest.mark.parametrize("n_views", [1, 2])
+def test_an_unknown_lens_with_few_views_is_left_out(capture, n_views):
+    made = without_lens_data(capture(5, 14))
+    found = solve(made, only(made.views, "C00", n_views))
+    assert found.unregistered == {"C00": n_views}
+    assert found.rig.names == ("C01", "C02", "C03", "C04")
+    rest = replace(made.rig, cameras=made.rig.cameras[1:])
+    assert_well_placed(found, rest)
+
+
+def test_a_known_lens_with_few_views_stays(capture):
+    made = capture(5, 14)
+    found = solve(made, only(made.views, "C00", 2))
+    assert found.unregistered == {}
+    assert found.rig.names == made.rig.names
+
+
+def test_steep_views_do_not_count(capture):
+    made = without_lens_data(capture(5, 14))
+    own = [view for view in made.views if view.camera == "C00"][:3]
+    steep = solve(made, only(made.views, "C00", 3), max_incidence_deg=70.0)
+    assert steep.unregistered == {}
+    # seen from farther to the side than is allowed, one of the three is gone
+    posed = pose_views(own, {c.name: c for c in made.rig}, object_points(made.spec))
+    limit = sorted(entry.incidence_deg for entry in posed)[-1] - 0.5
+    found = solve(made, only(made.views, "C00", 3), max_incidence_deg=limit)
+    assert found.unregistered["C00"] < 3
+
+
+def test_one_determined_camera_is_no_rig(capture):
+    made = without_lens_data(capture(2, 12, spread_deg=40.0))
+    with pytest.raises(CalibrationError, match=r"no lens data, of C01 \(1 of 3 views\)"):
+        solve(made, only(made.views, "C01", 1))
+
+
+def test_photographs_of_other_takes_are_no_calibration(capture):
+    made = capture(5, 16)
+    own = [view for view in made.views if view.camera == "C02"]
+    takes = [view.take for view in own]
+    # all photographs of one camera are a take late
+    late = {v.name: replace(v, take=t) for v, t in zip(own, takes[1:] + takes[:1], strict=True)}
+    views = [late.get(view.name, view) for view in made.views]
+    with pytest.raises(
+        CalibrationError, match=r"C02 \([\d.]+ px rms; worst t\d\d/C02 .*another take"
+    ):
+        solve(made, views)
+
+
+def test_few_corners_are_called_so(capture):
+    made = capture(2, 6)
+    small = [replace(v, ids=v.ids[:5], xy=v.xy[:5], n_markers=9) for v in made.views]
+    layout = "5 markers are seen, but the board layout does not match"
+    small[0] = replace(small[0], ids=small[0].ids[:0], xy=small[0].xy[:0], problem=layout)
+    words = (
+        f"found in {len(small) - 1} of {len(small)} .* at most 5 corners, 6 are needed: go closer"
+    )
+    with pytest.raises(CalibrationError, match=words):
+        solve(made, small)
+
+
+def test_many_markers_without_corners_outweigh_a_few_corners(capture):
+    made = capture(2, 6)
+    wrong = [
+        replace(v, ids=v.ids[:0], xy=v.xy[:0], n_markers=20, problem="the layout is another")
+        for v in made.views
+    ]
+    wrong[0] = replace(made.views[0], ids=made.views[0].ids[:2], xy=made.views[0].xy[:2])
+    with pytest.raises(CalibrationError, match="the layout is another"):
+        solve(made, wrong)

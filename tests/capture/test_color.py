@@ -18,6 +18,7 @@ from facekit.capture.color import (
 from facekit.capture.session import load_session
 from facekit.capture.vignette import Vignette, fit_vignette
 from facekit.core.errors import EstimationError, InputError, SchemaError
+from facekit.core.files import sha256_file
 from facekit.core.imaging.color import linear_from_srgb, srgb_from_linear
 from facekit.core.imaging.imageio import read_image, write_image
 from facekit.core.imaging.lab import delta_e_2000, lab_from_linear
@@ -47,7 +48,7 @@ def tinted(studio_session, tmp_path_factory):
             name = f"images/{take.id}/{shot.camera}.png"
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             write_image(folder / name, image)
-            shots.append(replace(shot, file=name))
+            shots.append(replace(shot, file=name, sha256=sha256_file(folder / name)))
         takes.append(replace(take, shots=tuple(shots)))
     return replace(studio_session, folder=folder, takes=tuple(takes)), vignettes
 

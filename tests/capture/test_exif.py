@@ -8,14 +8,19 @@ from PIL import Image
 from facekit.capture.exif import Exif, read_exif, real_serial, same_serial
 
 
-@pytest.mark.parametrize("serial", ["600005", "033024001432", "V07", "77-camA-9", "XT4 7302381"])
+@pytest.mark.parametrize(
+    "serial",
+    ["600005", "033024001432", "V07", "77-camA-9", "XT4 7302381"]
+    + ["S0", "A1", "CAM_A", "1", "B", "11", "left", "SN: 4711 (b)"],
+)
 def test_serials_of_bodies_are_kept(serial):
     assert real_serial(f" {serial} ") == serial
 
 
 @pytest.mark.parametrize(
     "serial",
-    [None, "", "  ", "0", "0000000000", "UTO", "00STANDA", "N/A", "12345678", "\0\0", "9" * 50],
+    [None, "", "  ", "0", "0000000000", "UTO", "00STANDA", "N/A", "12345678", "\0\0", "9" * 50]
+    + ["none", "Unknown", "n/a", "0123456789", "XXXX", "99999999", "00-00", "----", "a\ufffdb"],
 )
 def test_placeholders_are_no_serials(serial):
     assert real_serial(serial) is None

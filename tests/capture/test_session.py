@@ -45,10 +45,20 @@ def test_a_session_is_the_same_after_a_round_trip(session):
     assert load_session(session.folder) == session
 
 
-def test_a_missing_photograph_is_named(session):
-    session.path(session.takes[0].shots[0]).unlink()
+def test_a_missing_photograph_is_named_when_it_is_read(session):
+    shot = session.takes[0].shots[0]
+    session.path(shot).unlink()
     with pytest.raises(InputError, match=r"images/t01/a\.jpg.*missing"):
-        load_session(session.folder)
+        load_session(session.folder).checked_path(shot)
+
+
+def test_a_photograph_changed_after_ingestion_is_named(session):
+    shot = session.takes[0].shots[0]
+    session.path(shot).write_bytes(b"another photograph")
+    with pytest.raises(
+        InputError, match=r"images/t01/a\.jpg: not the photograph that was ingested"
+    ):
+        session.checked_path(shot)
 
 
 @pytest.mark.parametrize(

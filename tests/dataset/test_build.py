@@ -183,14 +183,14 @@ def test_one_bad_take_does_not_stop_the_others(ball, tmp_path):
     (tmp_path / "session/images/bad/cam2.png").write_bytes(b"not an image")
     summary = build_dataset(session, ball.rig, tmp_path / "build", TINY)
     assert list(summary["takes"]) == ["good"]
-    assert "cam2.png: not a readable" in summary["failed"]["bad"]
+    assert "cam2.png: not the photograph that was ingested" in summary["failed"]["bad"]
     assert not (tmp_path / "build/bad/mesh.ply").exists()
 
 
 def test_all_takes_bad_is_an_error(ball, tmp_path):
     session = ball.session(tmp_path / "session")
     (tmp_path / "session/images/smile/cam2.png").write_bytes(b"not an image")
-    with pytest.raises(InputError, match=r"no take could be built.*cam2\.png: not a readable"):
+    with pytest.raises(InputError, match=r"no take could be built.*cam2\.png: not the photograph"):
         build_dataset(session, ball.rig, tmp_path / "build", TINY)
     assert "smile" in json.loads((tmp_path / "build/build.json").read_text())["failed"]
 
