@@ -52,18 +52,7 @@ def save_rig(
             "version": RIG_VERSION,
             "metric": rig.metric,
             "conventions": CONVENTIONS,
-            "cameras": [
-                {
-                    "name": camera.name,
-                    "width": camera.width,
-                    "height": camera.height,
-                    "K": camera.K.tolist(),
-                    "distortion": camera.distortion.tolist(),
-                    "cam_from_world": camera.cam_from_world.tolist(),
-                    **details.get(camera.name, {}),
-                }
-                for camera in rig
-            ],
+            "cameras": [{**camera.record(), **details.get(camera.name, {})} for camera in rig],
             "provenance": dict(provenance or {}),
         },
     )

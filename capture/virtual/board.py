@@ -6,6 +6,7 @@ from scipy.spatial.transform import Rotation
 from ...core.arrays import Floats
 from ...core.geometry.camera import Rig
 from ...core.imaging.color import linear_from_srgb
+from ..chart import CHART_SRGB
 from ..session import BoardSpec
 from ..targets import board_image, board_size
 from .plane import Sheet
@@ -16,18 +17,6 @@ BOARD = BoardSpec(
 PX_PER_MM = 8.0
 MARGIN_MM = 10.0
 """White round the squares."""
-
-CHART_SRGB = np.array([
-    [115, 82, 68], [194, 150, 130], [98, 122, 157], [87, 108, 67], [133, 128, 177], [103, 189, 170],
-    [214, 126, 44], [80, 91, 166], [193, 90, 99], [94, 60, 108], [157, 188, 64], [224, 163, 46],
-    [56, 61, 150], [70, 148, 73], [175, 54, 60], [231, 199, 31], [187, 86, 149], [8, 133, 161],
-    [243, 243, 242], [200, 200, 200], [160, 160, 160], [122, 122, 121], [85, 85, 85], [52, 52, 52],
-], np.uint8)  # fmt: skip
-"""The 24 patches of the classic colour chart, row by row.
-
-Source: McCamy, Marcus and Davidson, J. Appl. Photographic Engineering 2(3), 1976, in the sRGB
-values that the chart's maker publishes.
-"""
 
 
 def board_sheet(spec: BoardSpec) -> Sheet:

@@ -95,17 +95,7 @@ def save_truth(
             "format": _FORMAT,
             "version": _VERSION,
             "subject": subject,
-            "cameras": [
-                {
-                    "name": camera.name,
-                    "width": camera.width,
-                    "height": camera.height,
-                    "K": camera.K.tolist(),
-                    "distortion": camera.distortion.tolist(),
-                    "cam_from_world": camera.cam_from_world.tolist(),
-                }
-                for camera in rig
-            ],
+            "cameras": [camera.record() for camera in rig],
             "world_from_board": {k: v.tolist() for k, v in world_from_board.items()},
         },
     )

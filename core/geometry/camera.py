@@ -5,13 +5,15 @@
 - Pixels: the image spans [0, width] x [0, height]; the **centre of the top-left pixel is
   (0.5, 0.5)**, as in COLMAP. Scaling an image by s is scaling `K` by s, and nothing else.
   OpenCV counts from (0, 0): half a pixel is added where it finds points
-  (`calibration/detect.py`) and where foreign files are read (`calibration/rigfile.py`).
+  (`calibration/detect.py`) and where rigs of other programs are read and written
+  (`calibration/rigfile.py`, `opencvyaml.py`, `facescapejson.py`).
 - Points in images are (x, y); arrays index [row, col].
 - Distortion: Brown, in OpenCV's order (k1, k2, p1, p2, k3), on normalised coordinates.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -110,6 +112,17 @@ class Camera:
     def undistorted(self) -> "Camera":
         """Return this camera without distortion (same K: for undistorted images)."""
         return replace(self, distortion=NO_DISTORTION.copy())
+
+    def record(self) -> dict[str, Any]:
+        """Return name, size, K, distortion and pose as JSON-able values."""
+        return {
+            "name": self.name,
+            "width": self.width,
+            "height": self.height,
+            "K": self.K.tolist(),
+            "distortion": self.distortion.tolist(),
+            "cam_from_world": self.cam_from_world.tolist(),
+        }
 
     def moved(self, similarity: transform.Similarity) -> "Camera":
         """Return this camera in the frame that `similarity` leads to."""

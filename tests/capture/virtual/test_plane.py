@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from facekit.calibration.detect import detect_board
+from facekit.capture.chart import CHART_SRGB
 from facekit.capture.targets import object_points
 from facekit.capture.virtual.board import (
     BOARD,
-    CHART_SRGB,
     board_poses,
     board_sheet,
     chart_sheet,
