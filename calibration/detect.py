@@ -39,7 +39,8 @@ WINDOW_PX = (4, 30)  # half-window: no refinement below, larger ones blur in per
 MAX_REFINEMENT_PX = 2.0  # a corner that moves farther was drawn to something else
 LAYOUT_MARKERS = 12  # so many without a corner between them: the layout is another
 SOME_MARKERS = 2  # a single one may be a chance find in an empty photograph
-STRAY_SHARE = 1 / 3  # of at least four markers, out of their places in the layout
+STRAY_SHARE = 0.4  # of at least four markers, out of their places in the layout
+STRAY_SIDES = 0.25  # of a marker: farther off it is out of its place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,14 +158,15 @@ def _strays(rows: Ints, quads: Floats, spec: BoardSpec) -> float:
     if len(rows) < 4:
         return 0.0  # so few agree with many layouts
     on_board = marker_points(spec)[rows][..., :2].reshape(-1, 2)
-    # a wrong layout moves markers by squares; half a side leaves room for poor corners
+    # any four markers can be brought to any places, but not with their shapes: all corners
+    # count, to a quarter of a side, which leaves room for poor ones of small markers
     side = np.linalg.norm(quads - np.roll(quads, 1, axis=1), axis=-1).mean()
-    H, _ = cv2.findHomography(on_board, quads.reshape(-1, 2), cv2.RANSAC, 0.5 * side)
+    H, _ = cv2.findHomography(on_board, quads.reshape(-1, 2), cv2.RANSAC, STRAY_SIDES * side)
     if H is None:
         return 0.0
     projected = cv2.perspectiveTransform(on_board[None], H)[0].reshape(-1, 4, 2)
-    off = np.linalg.norm((projected - quads).mean(axis=1), axis=-1)
-    return float((off > 0.5 * side).mean())
+    off = np.linalg.norm(projected - quads, axis=-1).max(axis=1)
+    return float((off > STRAY_SIDES * side).mean())
 
 
 def detect_session(

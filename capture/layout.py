@@ -74,9 +74,12 @@ def arrange(photos: Sequence[Photo], layout: Layout) -> Arrangement:
 
 
 def _without_strays(photos: Sequence[Photo]) -> list[Photo]:
-    """Leave out damaged files that lie at another depth than all the photographs."""
-    depths = {len(photo.folders) for photo in photos if photo.usable}
-    return [photo for photo in photos if not depths or len(photo.folders) in depths]
+    """Leave out damaged files above or below the one folder that holds all the photographs."""
+    usable = [photo for photo in photos if photo.usable]
+    depths = {len(photo.folders) for photo in usable}
+    if len(depths) != 1 or varying_levels(usable):
+        return list(photos)
+    return [photo for photo in photos if len(photo.folders) in depths]
 
 
 def _arrange(photos: Sequence[Photo], layout: Layout) -> Arrangement:

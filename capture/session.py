@@ -122,7 +122,7 @@ class Refusal:
     """A file of the source that was not taken in."""
 
     file: str
-    """Its path in the source folder."""
+    """Its path in the source folder; absolute for a mask from elsewhere."""
     reason: str
 
 

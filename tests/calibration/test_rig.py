@@ -222,19 +222,6 @@ def test_one_determined_camera_is_no_rig(capture):
         solve(made, only(made.views, "C01", 1))
 
 
-def test_photographs_of_other_takes_are_no_calibration(capture):
-    made = capture(5, 16)
-    own = [view for view in made.views if view.camera == "C02"]
-    takes = [view.take for view in own]
-    # all photographs of one camera are a take late
-    late = {v.name: replace(v, take=t) for v, t in zip(own, takes[1:] + takes[:1], strict=True)}
-    views = [late.get(view.name, view) for view in made.views]
-    with pytest.raises(
-        CalibrationError, match=r"C02 \([\d.]+ px rms; worst t\d\d/C02 .*another take"
-    ):
-        solve(made, views)
-
-
 def test_few_corners_are_called_so(capture):
     made = capture(2, 6)
     small = [replace(v, ids=v.ids[:5], xy=v.xy[:5], n_markers=9) for v in made.views]
