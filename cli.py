@@ -443,6 +443,10 @@ def report(
         click.echo(f"report: {page}")
 
 
+def _if_there(folder: Path) -> Path | None:
+    return folder if folder.is_dir() else None
+
+
 @main.command("export-rig")
 @click.argument("rig_file", type=IN_PATH, metavar="RIG")
 @click.option("--format", "rig_format", type=click.Choice(RIG_FORMATS), required=True)
@@ -483,10 +487,6 @@ def import_rig(
     save_rig(out, rig, provenance={"imported_from": source.name})
     result = {"rig": str(out), "cameras": list(rig.names), "metric": rig.metric}
     _show(as_json, "Imported", result)
-
-
-def _if_there(folder: Path) -> Path | None:
-    return folder if folder.is_dir() else None
 
 
 @main.command()

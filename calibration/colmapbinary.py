@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..core.arrays import Floats
 from ..core.errors import InputError, SchemaError
 from ..core.files import write_bytes
 from ..core.geometry.camera import Camera, Rig
 from .colmap import MODELS
-from .fields import camera_matrix, is_possible
+from .fields import Lens, camera_matrix, is_possible
 
 MODEL_IDS: Mapping[int, str] = {
     0: "SIMPLE_PINHOLE",
@@ -105,17 +104,9 @@ def import_colmap_binary(folder: Path) -> Rig:
     return Rig(cameras=tuple(cameras), metric=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Lens:
-    width: int
-    height: int
-    K: Floats
-    distortion: Floats
-
-
-def _lenses(path: Path) -> dict[int, _Lens]:
+def _lenses(path: Path) -> dict[int, Lens]:
     stream = _Stream.open(path)
-    found: dict[int, _Lens] = {}
+    found: dict[int, Lens] = {}
     for index in range(stream.count("number of cameras", least=48)):
         where = f"{path}: camera {index}"
         camera_id, model, width, height = stream.take("<IiQQ", where)
@@ -136,7 +127,7 @@ def _lenses(path: Path) -> dict[int, _Lens]:
         if full[9:].any():
             raise SchemaError(f"{where}: k4 to k6 are not zero; export with model OPENCV")
         K = camera_matrix(full[0], full[1], full[2], full[3], where=where)
-        found[camera_id] = _Lens(width=width, height=height, K=K, distortion=full[4:9].copy())
+        found[camera_id] = Lens(width=width, height=height, K=K, distortion=full[4:9].copy())
     stream.end()
     return found
 

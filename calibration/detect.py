@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -80,11 +81,8 @@ def detect_board(image: Image, spec: BoardSpec) -> tuple[Ints, Floats, int]:
     n_markers : int
         Markers of this board that were seen.
     """
-    grey = _grey(image)
-    if spec.inverted:
-        grey = np.asarray(255 - grey, np.uint8)
-    detector = cv2.aruco.CharucoDetector(charuco_board(spec))
-    corners, ids, _, marker_ids = detector.detectBoard(grey)
+    grey = _grey(image, spec)
+    corners, ids, _, marker_ids = _raw_board(grey, spec)
     n_markers = 0 if marker_ids is None else int(np.isin(marker_ids, _ids_of(spec)).sum())
     if corners is None or ids is None or len(ids) == 0:
         return np.zeros(0, np.int32), np.zeros((0, 2)), n_markers
@@ -142,10 +140,7 @@ def board_mismatch(image: Image, spec: BoardSpec) -> str:
 
 def _markers(image: Image, spec: BoardSpec) -> tuple[Ints, Floats]:
     """Return the board's markers that are seen: rows (N,) of `marker_points`, (N, 4, 2) px."""
-    grey = _grey(image)
-    if spec.inverted:
-        grey = np.asarray(255 - grey, np.uint8)
-    _, _, quads, ids = cv2.aruco.CharucoDetector(charuco_board(spec)).detectBoard(grey)
+    _, _, quads, ids = _raw_board(_grey(image, spec), spec)
     if ids is None or len(ids) == 0:
         return np.zeros(0, np.int32), np.zeros((0, 4, 2))
     rows = np.asarray(ids, np.int32).ravel() - spec.first_id
@@ -254,12 +249,17 @@ def _ids_of(spec: BoardSpec) -> Ints:
     return np.arange(spec.first_id, spec.first_id + n_markers, dtype=np.int32)
 
 
-def _grey(image: Image) -> Bytes:
+def _grey(image: Image, spec: BoardSpec) -> Bytes:
+    """Return 8-bit grey in which the board is dark on white."""
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
-    if image.ndim == 2:
-        return np.ascontiguousarray(image)
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    return np.asarray(255 - grey, np.uint8) if spec.inverted else np.ascontiguousarray(grey)
+
+
+def _raw_board(grey: Bytes, spec: BoardSpec) -> Any:
+    """Return OpenCV's corners, their ids, marker corners and marker ids; None for what is not."""
+    return cv2.aruco.CharucoDetector(charuco_board(spec)).detectBoard(grey)
 
 
 def _refine(grey: Bytes, start: Floats, ids: Ints, spec: BoardSpec) -> tuple[Floats, Ints]:

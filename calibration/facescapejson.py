@@ -26,7 +26,7 @@ import numpy as np
 from ..core.errors import SchemaError
 from ..core.files import read_json, write_json
 from ..core.geometry.camera import Camera, Rig
-from .fields import last_row, numbers, rig_of, rotation, size, stated_unit
+from .fields import check_camera_matrix, last_row, numbers, rig_of, rotation, size, stated_unit
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +95,7 @@ def _camera(record: Mapping[str, Any], index: int, path: Path) -> Camera:
 
     value, where = field("K")
     K = numbers(value, (3, 3), where)
-    if K[0, 0] <= 0 or K[1, 1] <= 0 or K[1, 0] != 0 or K[2].tolist() != [0, 0, 1]:
-        raise SchemaError(f"{where}: no camera matrix (fx, s, cx; 0, fy, cy; 0, 0, 1)")
+    check_camera_matrix(K, where)
     K[:2, 2] += 0.5
     value, where = field("Rt")
     if isinstance(value, list) and len(value) == 4:

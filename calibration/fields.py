@@ -1,7 +1,7 @@
 """Strict reading of foreign rigs: each value is checked, each complaint names file and field."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,18 @@ from ..core.geometry.camera import Camera, Rig
 ROTATION_TOLERANCE = 1e-3  # files of few digits; beyond it the matrix is something else
 LARGEST = 1e100  # products of what is read cannot overflow
 ROTATION_EXACT = 1e-7  # up to here a rotation is taken as it stands
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lens:
+    """What cameras of one lens share, in formats that keep it apart from the poses."""
+
+    width: int
+    height: int
+    K: Floats
+    """(3, 3), px."""
+    distortion: Floats
+    """(5,): k1, k2, p1, p2, k3."""
 
 
 def number(value: Any, where: str) -> float:
@@ -100,6 +112,12 @@ def camera_matrix(
     if not (fx > 0 and fy > 0):
         raise SchemaError(f"{where}: the focal length is not positive")
     return np.array([[fx, skew, cx], [0, fy, cy], [0, 0, 1]])
+
+
+def check_camera_matrix(K: Floats, where: str) -> None:
+    """Raise SchemaError unless a (3, 3) matrix is upper triangular with positive focal lengths."""
+    if K[0, 0] <= 0 or K[1, 1] <= 0 or K[1, 0] != 0 or K[2].tolist() != [0, 0, 1]:
+        raise SchemaError(f"{where}: no camera matrix (fx, s, cx; 0, fy, cy; 0, 0, 1)")
 
 
 def from_center(R: Floats, center: Floats) -> Floats:

@@ -21,7 +21,6 @@ Metashape Professional Edition User Manual, appendix "Camera models", frame came
 
 import logging
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,21 +28,13 @@ import numpy as np
 from ..core.arrays import Floats
 from ..core.errors import SchemaError
 from ..core.geometry.camera import Camera, Rig
-from .fields import camera_matrix, from_center, last_row, parse, rig_of, rotation, size, words
+from .fields import Lens, camera_matrix, from_center, last_row, parse, rig_of, rotation, size, words
 from .xmlfile import read_xml, text_of, write_xml
 
 log = logging.getLogger(__name__)
 
 METRE_MM = 1000.0
 ZERO_PARAMETERS = ("k4", "p3", "p4")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Lens:
-    width: int
-    height: int
-    K: Floats
-    distortion: Floats
 
 
 def export_metashape(path: Path, rig: Rig) -> None:
@@ -151,7 +142,7 @@ def _worlds(chunk: ET.Element, path: Path) -> dict[str, tuple[float, Floats, Flo
 
 def _camera(
     name: str,
-    lens: _Lens,
+    lens: Lens,
     element: ET.Element,
     *,
     world: tuple[float, Floats, Floats] | None,
@@ -173,7 +164,7 @@ def _camera(
     )
 
 
-def _lens(sensor: ET.Element, where: str) -> _Lens:
+def _lens(sensor: ET.Element, where: str) -> Lens:
     calibrations = sensor.findall("calibration")
     adjusted = [c for c in calibrations if c.get("class") == "adjusted"]
     if not calibrations:
@@ -213,7 +204,7 @@ def _lens(sensor: ET.Element, where: str) -> _Lens:
         where=f"{where}.calibration.f",
     )
     distortion = np.array([parameter(key) for key in ("k1", "k2", "p2", "p1", "k3")])
-    return _Lens(width=width, height=height, K=K, distortion=distortion)
+    return Lens(width=width, height=height, K=K, distortion=distortion)
 
 
 def _write_sensor(sensors: ET.Element, number_: str, camera: Camera) -> None:

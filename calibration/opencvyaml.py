@@ -24,7 +24,7 @@ import yaml
 from ..core.arrays import Floats
 from ..core.errors import InputError, SchemaError
 from ..core.geometry.camera import Camera, Rig
-from .fields import numbers, parse, rig_of, rotation, size, stated_unit
+from .fields import check_camera_matrix, numbers, parse, rig_of, rotation, size, stated_unit
 
 HEADER = re.compile(r"%YAML[^\n]*\n(---[ \t]*\r?\n)?")
 ESCAPE = re.compile(r"\\(.)")
@@ -99,8 +99,7 @@ def _camera(key: str, node: Any, where: str) -> Camera:
     if not isinstance(name, str) or not name:
         raise SchemaError(f"{where}.name: a name expected")
     K = _array(node, "K", (3, 3), where)
-    if K[0, 0] <= 0 or K[1, 1] <= 0 or K[1, 0] != 0 or K[2].tolist() != [0, 0, 1]:
-        raise SchemaError(f"{where}.K: no camera matrix (fx, s, cx; 0, fy, cy; 0, 0, 1)")
+    check_camera_matrix(K, f"{where}.K")
     K[:2, 2] += 0.5
     D = _array(node, "D", None, where)
     if len(D) not in (4, 5, 8, 12, 14) or D[5:].any():

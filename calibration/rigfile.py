@@ -15,6 +15,7 @@ from ..core.arrays import Floats
 from ..core.errors import SchemaError
 from ..core.files import atomic_path, read_json, write_json
 from ..core.geometry.camera import Camera, Rig
+from .fields import check_camera_matrix
 
 RIG_FILE = "rig.json"
 RIG_FORMAT = "facekit-rig"
@@ -139,8 +140,7 @@ def _camera_of(entry: Any, where: str) -> Camera:
             raise SchemaError(f"{where}.{key}: a positive whole number expected, got {value!r}")
         sizes.append(value)
     K = _numbers(entry, "K", (3, 3), where)
-    if K[0, 0] <= 0 or K[1, 1] <= 0 or K[1, 0] != 0 or K[2].tolist() != [0, 0, 1]:
-        raise SchemaError(f"{where}.K: no camera matrix (fx, s, cx; 0, fy, cy; 0, 0, 1)")
+    check_camera_matrix(K, f"{where}.K")
     pose = _numbers(entry, "cam_from_world", (3, 4), where)
     R = pose[:, :3]
     if np.abs(R @ R.T - np.eye(3)).max() > 1e-6 or np.linalg.det(R) < 0:
