@@ -28,7 +28,6 @@ from ..core.arrays import Bytes, Floats, Image, Ints
 from ..core.console import track
 from ..core.errors import InputError, SchemaError
 from ..core.files import hash_of, read_json, write_json
-from ..core.imaging.imageio import read_image
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +194,7 @@ def detect_session(
             BoardView(
                 take=take, camera=shot.camera, ids=np.zeros(0, np.int32), xy=np.zeros((0, 2))
             ),
-            lambda: read_image(session.checked_path(shot)),
+            lambda: session.read(shot),
             spec,
         )
 

@@ -19,7 +19,6 @@ from ..core.config import from_mapping
 from ..core.errors import EstimationError, SchemaError
 from ..core.files import read_json, write_json
 from ..core.imaging.color import linear_from_srgb
-from ..core.imaging.imageio import read_image
 from ..core.imaging.lab import delta_e_2000, lab_from_linear
 from .chart import N_GREY, ChartSample, chart_reference, sample_chart
 from .session import Session, Shot, TakeKind
@@ -224,7 +223,7 @@ def _correction(entry: Mapping[str, Any], *, where: str) -> ColorCorrection:
 def _samples(session: Session, shots: Sequence[Shot], vignette: Vignette) -> list[ChartSample]:
     samples = []
     for shot in shots:
-        image = read_image(session.checked_path(shot))
+        image = session.read(shot)
         sample = sample_chart(image)
         if sample is not None:
             gain = vignette.gain(image.shape[1], image.shape[0])
@@ -248,9 +247,7 @@ def _samples(session: Session, shots: Sequence[Shot], vignette: Vignette) -> lis
 
 def _vignette(session: Session, camera: str) -> tuple[Vignette, str]:
     shots = [take.shot(camera) for take in session.takes_of(TakeKind.EMPTY)]
-    fields = [
-        linear_from_srgb(read_image(session.path(shot))) for shot in shots if shot is not None
-    ]
+    fields = [linear_from_srgb(session.read(shot)) for shot in shots if shot is not None]
     if not fields or any(one.shape != fields[0].shape for one in fields):
         return Vignette(), ""
     vignette, remark = fit_vignette(np.asarray(np.mean(fields, axis=0), dtype=np.float32))

@@ -12,7 +12,6 @@ import numpy as np
 from scipy import ndimage
 
 from ..core.arrays import Bools, Floats, Floats32, Image
-from ..core.imaging.imageio import read_image
 from .masks import read_mask
 from .session import Session, Shot, TakeKind, save_session
 from .store import MASKS, store_mask
@@ -71,11 +70,11 @@ def subject_mask(
     if given is not None:
         pixels = read_mask(given, width=shot.width, height=shot.height) > 127
         return SubjectMask(pixels=pixels, how="given")
-    image = _reduced(read_image(session.path(shot)) if image is None else image, most_megapixels)
+    image = _reduced(session.read(shot) if image is None else image, most_megapixels)
     for take in session.takes_of(TakeKind.EMPTY):
         empty = take.shot(shot.camera)
         if empty is not None and (empty.width, empty.height) == (shot.width, shot.height):
-            plate = _reduced(read_image(session.path(empty)), most_megapixels)
+            plate = _reduced(session.read(empty), most_megapixels)
             found = mask_by_plate(image, plate)
             if found is not None:
                 return SubjectMask(pixels=found, how="plate")

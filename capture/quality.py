@@ -19,7 +19,6 @@ from ..core.config import from_mapping
 from ..core.console import track
 from ..core.errors import InputError
 from ..core.files import read_json, sha256_file, write_json
-from ..core.imaging.imageio import read_image
 from .masks import read_mask
 from .measure import MEASURE_VERSION, Measure, measure, thumbnail
 from .plates import mask_by_backdrop, mask_by_plate
@@ -92,7 +91,7 @@ def check_quality(session: Session, out: Path | None = None) -> dict[str, Any]:
 
 
 def _measure(session: Session, take: Take, shot: Shot) -> _Measured:
-    image = read_image(session.checked_path(shot))
+    image = session.read(shot)
     mask, how = _region(session, take, shot, image)
     return _Measured(measure=measure(image, mask), region=how, thumbnail=thumbnail(image))
 
@@ -112,7 +111,7 @@ def _region(session: Session, take: Take, shot: Shot, image: Image) -> tuple[Boo
     found, how = None, "backdrop"
     plate = _plate(session, shot)
     if plate is not None:
-        found, how = mask_by_plate(small, _small(read_image(session.path(plate)))), "plate"
+        found, how = mask_by_plate(small, _small(session.read(plate))), "plate"
     if found is None:
         found, how = mask_by_backdrop(small), "backdrop"
     if found is None or not found.any():

@@ -13,9 +13,11 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..core.arrays import Image
 from ..core.config import from_mapping
 from ..core.errors import InputError, SchemaError
 from ..core.files import read_json, sha256_file, write_json
+from ..core.imaging.imageio import read_image
 
 SESSION_FILE = "session.json"
 SESSION_FORMAT = "facekit-session"
@@ -163,6 +165,16 @@ class Session:
                 f"{path}: not the photograph that was ingested (its sha256 differs); ingest again"
             )
         return path
+
+    def read(self, shot: Shot) -> Image:
+        """Read a photograph as `core.imaging.imageio.read_image` does, as it was ingested.
+
+        Raises
+        ------
+        InputError
+            See `checked_path` and `read_image`.
+        """
+        return read_image(self.checked_path(shot))
 
     def mask_path(self, shot: Shot) -> Path | None:
         """Return the photograph's mask, None where none was given."""

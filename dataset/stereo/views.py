@@ -9,7 +9,6 @@ from ...capture.session import Session, Take
 from ...core.arrays import Bools, Bytes, Floats, Floats32, Image, Ints
 from ...core.errors import InputError
 from ...core.geometry.camera import Camera, Rig
-from ...core.imaging.imageio import read_image
 from ...core.imaging.resample import scale_image, scaled_to, undistort_image
 
 _SAME_SHAPE = 2e-3  # relative: a thumbnail rounds its sides
@@ -62,7 +61,7 @@ def load_views(
     views = []
     for shot in take.shots:
         if shot.camera in rig.names:
-            image = read_image(session.checked_path(shot))
+            image = session.read(shot)
             mask = None
             if auto_mask or shot.mask is not None:
                 mask = subject_mask(session, shot, image, most_megapixels=_MASK_MEGAPIXELS)

@@ -162,7 +162,7 @@ def test_a_second_check_measures_only_what_is_new(studio_session, photos, tmp_pa
     first = check_quality(session)
     opened = []
     monkeypatch.setattr(
-        "facekit.capture.quality.read_image", lambda path: opened.append(path) or read_image(path)
+        "facekit.capture.session.read_image", lambda path: opened.append(path) or read_image(path)
     )
     assert check_quality(session) == first
     assert opened == []
