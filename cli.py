@@ -261,9 +261,22 @@ def ingest(
 @main.command()
 @click.argument("session", type=IN_FOLDER)
 @click.option("--color", is_flag=True, help="Also correct the cameras' colours by a chart take.")
+@click.option(
+    "--rig", "rig_file", type=IN_FILE, help="Also compare every take with this calibration."
+)
+@click.option(
+    "--out", type=OUT_PATH, help="Folder of the comparison; `check` beside the rig if absent."
+)
+@click.option("--repair/--no-repair", default=True, show_default=True,
+              help="With --rig: write a repaired rig for takes whose cameras moved.")  # fmt: skip
 @json_option
-def check(session: Path, color: bool, as_json: bool) -> None:
-    """Judge the photographs: sharpness, light, clipping, odd ones; a verdict for every take."""
+def check(
+    session: Path, color: bool, rig_file: Path | None, out: Path | None, repair: bool, as_json: bool
+) -> None:
+    """Judge the photographs: sharpness, light, clipping, odd ones; a verdict for every take.
+
+    With --rig also judge whether the cameras still stand where they were calibrated.
+    """
     from .capture.quality import check_quality
     from .capture.session import load_session
 
@@ -273,6 +286,12 @@ def check(session: Path, color: bool, as_json: bool) -> None:
         from .capture.color import calibrate_color, save_color
 
         result["color"] = str(save_color(session, calibrate_color(loaded)))
+    if rig_file is not None:
+        from .calibration.check import check_session
+        from .calibration.rigfile import load_rig
+
+        folder = out or rig_file.parent / "check"
+        result["stability"] = check_session(loaded, load_rig(rig_file), out=folder, repair=repair)
     if as_json:
         print_json(result)
         return
@@ -280,6 +299,13 @@ def check(session: Path, color: bool, as_json: bool) -> None:
 
     rows = [(t["id"], t["kind"], t["verdict"], "\n".join(t["remarks"])) for t in result["takes"]]
     show_table("Photographs", ["take", "kind", "verdict", "remarks"], rows)
+    if rig_file is not None:
+        found = result["stability"]["takes"]
+        show_table(
+            "Cameras against their calibration",
+            ["take", "verdict", "remarks"],
+            [(take, t["verdict"], "\n".join(t["sentences"])) for take, t in found.items()],
+        )
 
 
 @main.command()
@@ -337,7 +363,11 @@ def target(board: str, paper: str | None, dpi: int, out: Path, as_json: bool) ->
     is_flag=True,
     help="No board: find the cameras from the subject's photographs.",
 )
-@click.option("--scale-bar", help="With --self: a known distance of two cameras, A,B=MM.")
+@click.option(
+    "--scale-bar",
+    help="A bar with two markers, DICT_5X5_250:240-241=180.02: checks the size, with --self "
+    "gives it; or with --self a known distance of two cameras, A,B=MM.",
+)
 @click.option("--board", help="The board, where the session does not name it (see `target`).")
 @config_options
 @json_option
@@ -358,8 +388,6 @@ def calibrate(
 
     if without_board and board is not None:
         raise click.UsageError("--board and --self exclude each other")
-    if scale_bar is not None and not without_board:
-        raise click.UsageError("--scale-bar goes with --self: a board gives the scale by itself")
     loaded = load_session(session)
     if without_board:
         from .calibration.selfcal import SelfCalibrateConfig, self_calibrate
@@ -373,7 +401,9 @@ def calibrate(
 
         if board is not None:
             loaded = replace(loaded, board=parse_board(board))
-        result = calibrate_rig(loaded, out, settings(CalibrateConfig, config_file, assignments))
+        bars = None if scale_bar is None else scale_bar.split(",")
+        board_config = settings(CalibrateConfig, config_file, assignments, scale_bars=bars)
+        result = calibrate_rig(loaded, out, board_config)
     _show(as_json, "Calibration", result)
 
 
@@ -454,8 +484,8 @@ def _if_there(folder: Path) -> Path | None:
 @json_option
 def export_rig(rig_file: Path, rig_format: str, out: Path, as_json: bool) -> None:
     """Write rig.json in the form of another program."""
-    from .calibration.interop import RigFormat
-    from .calibration.interop import export_rig as export
+    from .calibration.interchange.interop import RigFormat
+    from .calibration.interchange.interop import export_rig as export
     from .calibration.rigfile import load_rig
 
     rig = load_rig(rig_file)
@@ -479,14 +509,39 @@ def import_rig(
     source: Path, rig_format: str | None, unit_mm: float | None, out: Path, as_json: bool
 ) -> None:
     """Read a rig of another program and write it as rig.json."""
-    from .calibration.interop import RigFormat
-    from .calibration.interop import import_rig as read
+    from .calibration.interchange.interop import RigFormat
+    from .calibration.interchange.interop import import_rig as read
     from .calibration.rigfile import save_rig
 
     rig = read(source, None if rig_format is None else RigFormat(rig_format), unit_mm=unit_mm)
     save_rig(out, rig, provenance={"imported_from": source.name})
     result = {"rig": str(out), "cameras": list(rig.names), "metric": rig.metric}
     _show(as_json, "Imported", result)
+
+
+@main.group()
+def bench() -> None:
+    """Measure facekit against known truth, beside other programs on the same data."""
+
+
+@bench.command("calibration")
+@click.option("--out", type=OUT_PATH, default=Path("outputs/bench/calibration"), show_default=True,
+              help="Keeps what was found, so that a second run goes on.")  # fmt: skip
+@click.option("--seed", type=int, help="Another rig, other poses, other noise.")
+@click.option("--layout", help="Rig layout: a name or a YAML file.")
+@click.option("--width", "width_px", type=click.IntRange(512, 12000),
+              help="Of the photographs, px; 8192 is 45 megapixels.")  # fmt: skip
+@config_options
+@json_option
+def bench_calibration(
+    out: Path, config_file: Path | None, assignments: Sequence[str], as_json: bool, **given: Any
+) -> None:
+    """Calibrate a virtual rig at 45 megapixels, with faults, and knock its cameras."""
+    from .benchmarks.calibration_bench import CalibrationBenchConfig
+    from .benchmarks.calibration_bench import bench_calibration as run_bench
+
+    config = settings(CalibrationBenchConfig, config_file, assignments, **given)
+    _show(as_json, "Calibration against its truth", run_bench(config, out))
 
 
 @main.command()

@@ -13,6 +13,8 @@ from ..core.geometry.transform import Similarity, align_similarity, rotation_ang
 HEAD_BOX_MM = (160.0, 230.0, 190.0)
 """Width, height, depth of the space where the model error is measured."""
 _BOX_STEPS = (9, 11, 9)
+NEIGHBOURS_DEG = 40.0
+"""Cameras whose directions from the head differ by less are a pair for stereo."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,16 @@ class CameraAccuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PairAccuracy:
+    """What two neighbouring cameras triangulate."""
+
+    names: tuple[str, str]
+    um: float
+    """Root mean square distance, micrometres, of the points of a head that they triangulate from
+    their true images, after the points of all pairs together were moved onto the truth."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CalibrationAccuracy:
     """A rig against its truth."""
 
@@ -47,6 +59,18 @@ class CalibrationAccuracy:
     """How much too large (+) the rig is; None for a rig without a unit, which was scaled."""
     missing: tuple[str, ...] = ()
     """Cameras of the true rig that were not calibrated."""
+    pairs: tuple[PairAccuracy, ...] = ()
+    """Of all cameras that stand within `NEIGHBOURS_DEG` of each other."""
+
+    @property
+    def pair_um(self) -> float:
+        """Mean over the pairs; NaN where there are none."""
+        return float(np.mean([pair.um for pair in self.pairs])) if self.pairs else float("nan")
+
+    @property
+    def pair_um_max(self) -> float:
+        """The worst pair's; NaN where there are none."""
+        return max((pair.um for pair in self.pairs), default=float("nan"))
 
     def worst(self, figure: str) -> float:
         """Return the largest absolute value of a `CameraAccuracy` field."""
@@ -83,6 +107,7 @@ def calibration_error(rig: Rig, true_rig: Rig) -> CalibrationAccuracy:
     by_cameras, ratio = _align(found, true, reach=reach, metric=rig.metric)
     box = _box_points(middle)
     by_head, head_mm = _align_box(found, true, box, start=by_cameras)
+    pairs = _pair_accuracies(found, true, box, middle=middle, scale=by_cameras.scale)
     cameras = tuple(
         _camera_accuracy(f, t, box, by_cameras=by_cameras, by_head=by_head)
         for f, t in zip(found, true, strict=True)
@@ -93,6 +118,7 @@ def calibration_error(rig: Rig, true_rig: Rig) -> CalibrationAccuracy:
         head_mm=head_mm,
         scale_ppm=1e6 * (ratio - 1) if rig.metric else None,
         missing=tuple(name for name in true_rig.names if name not in rig.names),
+        pairs=pairs,
     )
 
 
@@ -140,6 +166,49 @@ def _align_box(
     scaled = np.asarray(start.scale * points, dtype=np.float64)
     rigid = align_similarity(scaled, box[both], with_scale=False)
     return replace(rigid, scale=start.scale), rigid.rms_mm
+
+
+def _pair_accuracies(
+    found: list[Camera], true: list[Camera], box: Floats, *, middle: Floats, scale: float
+) -> tuple[PairAccuracy, ...]:
+    """Triangulate the box's true images by two cameras at a time."""
+    towards = np.array([c.center - middle for c in true])
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    near = towards @ towards.T > np.cos(np.radians(NEIGHBOURS_DEG))
+    seen = [camera.project(box)[0] for camera in true]
+    rays = [camera.unproject(xy) for camera, xy in zip(found, seen, strict=True)]
+    inside = [
+        inside_image(xy, camera) & np.isfinite(ray).all(axis=1)
+        for xy, camera, ray in zip(seen, true, rays, strict=True)
+    ]
+    names, points, targets = [], [], []
+    for i, j in np.argwhere(np.triu(near, k=1)):
+        both = inside[i] & inside[j]
+        if both.sum() < 10:  # the two hardly look at one place
+            continue
+        names.append((true[i].name, true[j].name))
+        points.append(scale * _between(found[i], found[j], rays[i][both], rays[j][both]))
+        targets.append(box[both])
+    if not names:
+        return ()
+    rigid = align_similarity(np.concatenate(points), np.concatenate(targets), with_scale=False)
+    return tuple(
+        PairAccuracy(
+            names=pair, um=1e3 * float(np.sqrt(((rigid(p) - target) ** 2).sum(axis=1).mean()))
+        )
+        for pair, p, target in zip(names, points, targets, strict=True)
+    )
+
+
+def _between(a: Camera, b: Camera, rays_a: Floats, rays_b: Floats) -> Floats:
+    """Return the points (N, 3) closest to two rays each."""
+    normal, offset = np.zeros((len(rays_a), 3, 3)), np.zeros((len(rays_a), 3))
+    for camera, rays in ((a, rays_a), (b, rays_b)):
+        unit = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+        across = np.eye(3) - unit[:, :, None] * unit[:, None, :]
+        normal += across
+        offset += across @ camera.center
+    return np.asarray(np.linalg.solve(normal, offset[..., None])[..., 0])
 
 
 def inside_image(xy: Floats, camera: Camera) -> Bools:

@@ -12,11 +12,28 @@ from ..core.errors import FacekitError
 from ..core.files import read_json
 from ..core.geometry.camera import Rig
 from ..core.geometry.transform import Similarity
-from ..core.report import Block, Cell, Gallery, Missing, Section, Table, Text
+from ..core.report import Block, Cell, Fold, Gallery, Missing, Section, Table, Text
 from .rig_accuracy import CalibrationAccuracy
-from .session_plots import CameraResiduals, layout_plot, residual_histograms, residual_plots
+from .session_board import (
+    board_blocks,
+    board_views,
+    connectivity_table,
+    length_blocks,
+    scale_bar_blocks,
+)
+from .session_fields import field_gallery
+from .session_plots import (
+    CameraResiduals,
+    layout_plot,
+    residual_histograms,
+    residual_plots,
+    sigma_plot,
+)
+from .session_verdict import calibration_result, gates, verdict_blocks
 
 RESIDUALS_FILE = "residuals.json"
+WEAK_CENTER_MM = 0.1  # of standard deviation: what a face at 1 m begins to show
+_CENTRE = "σ centre, mm"
 
 
 def calibration_section(
@@ -42,8 +59,9 @@ def calibration_section(
             title="Calibration", blocks=[Missing(what="The rig", how="facekit calibrate")]
         )
     assert folder is not None
-    blocks: list[Block] = []
-    blocks.append(_camera_table(rig, _details(folder)))
+    result, details = calibration_result(folder), _details(folder)
+    blocks: list[Block] = [*verdict_blocks(result), _camera_table(rig, details)]
+    blocks += _sigmas(rig, details, result)
     if accuracy is not None:
         blocks.append(_accuracy_table(accuracy))
     blocks.append(
@@ -58,21 +76,71 @@ def calibration_section(
     absent = [camera.id for camera in session.cameras if camera.id not in rig.names]
     if absent:
         blocks.append(Text(text=f"Not in the rig: {', '.join(absent)}."))
-    residuals = read_residuals(folder / RESIDUALS_FILE, rig)
-    if residuals:
-        blocks.append(
-            Gallery(
-                pictures=residual_plots(residuals, rig),
-                min_width=190,
-                plain=True,
-                caption="Residuals of the board's corners over each image, magnified as the "
-                "title says; red crosses were rejected. A good calibration shows no pattern.",
-            )
-        )
-        blocks.append(Gallery(pictures=[residual_histograms(residuals)], min_width=700, plain=True))
-    else:
-        blocks.append(Missing(what="Residuals of the calibration", how="facekit calibrate"))
+    blocks += scale_bar_blocks(_list(result, "scale_bars"))
+    seen = board_views(session, folder)
+    if len(seen) > 1:
+        blocks.append(connectivity_table(seen))
+    shape = result.get("board_shape")
+    if isinstance(shape, dict):
+        blocks += [*length_blocks(shape), *board_blocks(session, shape)]
+    blocks += _residual_blocks(folder, rig)
     return Section(title="Calibration", blocks=blocks)
+
+
+def _residual_blocks(folder: Path, rig: Rig) -> list[Block]:
+    residuals = read_residuals(folder / RESIDUALS_FILE, rig)
+    if not residuals:
+        return [Missing(what="Residuals of the calibration", how="facekit calibrate")]
+    single = Gallery(
+        pictures=residual_plots(residuals, rig),
+        min_width=190,
+        plain=True,
+        caption="Single residuals over each image, magnified as the title says; red crosses "
+        "were rejected. A good calibration shows no pattern.",
+    )
+    return [
+        field_gallery(residuals, rig),
+        Gallery(pictures=[residual_histograms(residuals)], min_width=700, plain=True),
+        Fold(title="every residual", blocks=[single]),
+    ]
+
+
+def _sigmas(rig: Rig, details: dict[str, dict[str, Any]], result: dict[str, Any]) -> list[Block]:
+    """Return the standard deviations as bars; none where the calibration knows none."""
+    wanted = (
+        ("sigma_center_mm", _CENTRE),
+        ("sigma_focal_px", "σ focal length, px"),
+        ("sigma_rotation_deg", "σ rotation, °"),
+        ("sigma_head_px", "σ at the head, px"),
+    )
+    weak = next((g.get("warn") for g in gates(result) if g.get("name") == "sigma_center_mm"), None)
+    limits = {_CENTRE: weak if isinstance(weak, (int, float)) else WEAK_CENTER_MM}
+    figures = {}
+    for key, title in wanted:
+        values = {name: details.get(name, {}).get(key) for name in rig.names}
+        known = {n: float(v) for n, v in values.items() if isinstance(v, (int, float))}
+        if len(known) == len(rig):
+            figures[title] = known
+    if not figures:
+        return []
+    caption = (
+        "How sure each camera is, from the residuals and the geometry of the views. Focal length "
+        "and distance follow one another in narrow lenses: their sigmas look large, while what "
+        "counts, the place of a point on the head, is known far better."
+    )
+    return [
+        Gallery(
+            pictures=[sigma_plot(figures, limits)],
+            min_width=700,
+            plain=True,
+            caption=caption,
+        )
+    ]
+
+
+def _list(result: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    given = result.get(name)
+    return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
 
 
 def read_residuals(path: Path, rig: Rig) -> dict[str, CameraResiduals]:

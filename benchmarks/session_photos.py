@@ -18,6 +18,7 @@ from ..core.report import (
     picture,
 )
 from .session_images import thumbnail
+from .session_quality import Quality, quality_blocks
 
 _SUBJECT_PX, _TARGET_PX, _STRIP_PX = 150, 62, 300
 _MAX_SHEET = 700  # photographs on one contact sheet: about 2 kB each
@@ -49,13 +50,13 @@ def subject_strip(session: Session) -> Gallery | None:
     )
 
 
-def photographs_section(session: Session) -> Section:
-    """Return the cameras' table and a contact sheet for every kind of take."""
-    blocks: list[Block] = [_camera_table(session)]
+def photographs_section(session: Session, quality: Quality) -> Section:
+    """Return the cameras' table, the photographs' verdicts and a contact sheet for every kind."""
+    blocks: list[Block] = [_camera_table(session), *quality_blocks(session, quality)]
     for kind, name in _KIND_NAMES.items():
         takes = session.takes_of(kind)
         if takes:
-            blocks += _sheet(session, takes, name, small=kind is TakeKind.TARGET)
+            blocks += _sheet(session, takes, name, quality, small=kind is TakeKind.TARGET)
     if not session.takes:
         blocks.append(Missing(what="Photographs", how="facekit ingest"))
     flawed = sum(not take.complete for take in session.takes)
@@ -63,21 +64,25 @@ def photographs_section(session: Session) -> Section:
     return Section(title="Photographs", blocks=blocks, lead=lead)
 
 
-def _sheet(session: Session, takes: Sequence[Take], name: str, *, small: bool) -> list[Block]:
+def _sheet(
+    session: Session, takes: Sequence[Take], name: str, quality: Quality, *, small: bool
+) -> list[Block]:
     size = _TARGET_PX if small else _SUBJECT_PX
     step = -(-len(takes) * len(session.cameras) // _MAX_SHEET)
-    shown = [take for i, take in enumerate(takes) if i % step == 0 or not take.complete]
+    odd = {take.id for take in takes if not take.complete or _marked(session, take, quality)}
+    shown = [take for i, take in enumerate(takes) if i % step == 0 or take.id in odd]
     columns = [camera.id for camera in session.cameras]
-    rows = [_row(session, take, size) for take in track(shown, f"photographs: {name.lower()}")]
+    rows = [
+        _row(session, take, size, quality) for take in track(shown, f"photographs: {name.lower()}")
+    ]
     left_out = f"; every {step}. take and those with problems" if step > 1 else ""
     number = "1 take" if len(takes) == 1 else f"{len(takes)} takes"
-    flawed = any(not take.complete for take in takes)
     caption = f"{name}: {number}{left_out}."
-    if flawed:
-        caption += " Red: something is wrong with the take."
+    if odd:
+        caption += " Red: something is wrong with it; yellow: usable, with a remark."
     if not small or len(rows) <= _FIRST_TARGETS + 2:
         return [Grid(columns=columns, rows=rows, caption=caption)]
-    first = [row for i, row in enumerate(rows) if i < _FIRST_TARGETS or row[1] is Status.BAD]
+    first = [row for i, row in enumerate(rows) if i < _FIRST_TARGETS or row[0] in odd]
     rest = [row for row in rows if row not in first]
     blocks: list[Block] = [Grid(columns=columns, rows=first, caption=caption)]
     if rest:
@@ -87,21 +92,31 @@ def _sheet(session: Session, takes: Sequence[Take], name: str, *, small: bool) -
     return blocks
 
 
+def _marked(session: Session, take: Take, quality: Quality) -> bool:
+    return any(quality.status(take.id, camera.id) is not Status.NONE for camera in session.cameras)
+
+
 def _row(
-    session: Session, take: Take, size: int
+    session: Session, take: Take, size: int, quality: Quality
 ) -> tuple[str, Status, list[Picture | None], tuple[str, ...]]:
     pictures: list[Picture | None] = []
+    remarks = list(take.problems)
     for camera in session.cameras:
         shot = take.shot(camera.id)
-        pictures.append(None if shot is None else _thumbnail(session, shot, size))
-    return take.id, Status.NONE if take.complete else Status.BAD, pictures, take.problems
+        status = quality.status(take.id, camera.id)
+        pictures.append(None if shot is None else _thumbnail(session, shot, size, status=status))
+        _, said = quality.shots.get((take.id, camera.id), ("good", ()))
+        remarks += [f"{camera.id}: {remark}" for remark in said if status is not Status.NONE]
+    return take.id, Status.NONE if take.complete else Status.BAD, pictures, tuple(remarks)
 
 
-def _thumbnail(session: Session, shot: Shot, size: int, *, caption: str = "") -> Picture:
+def _thumbnail(
+    session: Session, shot: Shot, size: int, *, caption: str = "", status: Status = Status.NONE
+) -> Picture:
     image = thumbnail(session.path(shot), orientation=shot.orientation, max_size=size)
     if image is None:
         return Picture(uri="data:,", caption=f"{shot.file} cannot be read", status=Status.BAD)
-    return picture(image, caption, quality=82)
+    return picture(image, caption, quality=82, status=status)
 
 
 def _camera_table(session: Session) -> Table:

@@ -124,7 +124,7 @@ def residual_plots(
             spine.set_visible(True)
         rms = float(np.sqrt((error**2).sum(1).mean())) if len(error) else float("nan")
         plot_title(axes, f"{name}: rms {rms:.3f} px, ×{gain:.0f}", size=8.0)
-        pictures.append(plot(figure, vector=False))
+        pictures.append(plot(figure, vector=False, dpi=90))
     return pictures
 
 
@@ -147,6 +147,33 @@ def residual_histograms(residuals: Mapping[str, CameraResiduals]) -> Picture:
         axes.set_yticks([])
         axes.tick_params(labelsize=7, labelbottom=True)
     figure.supxlabel("residual, x and y parts, px", fontsize=8.5)
+    return plot(figure, vector=False, dpi=110)
+
+
+def sigma_plot(figures: Mapping[str, Mapping[str, Any]], limits: Mapping[str, float]) -> Picture:
+    """Draw each camera's standard deviations as bars, one panel for each figure.
+
+    Parameters
+    ----------
+    figures : Mapping[str, Mapping[str, float]]
+        Title of the figure -> camera -> value.
+    limits : Mapping[str, float]
+        Title -> value above which it is weak, drawn as a line.
+    """
+    n_rows = max(len(values) for values in figures.values())
+    figure, grid = new_plot(
+        10.5, 0.22 * n_rows + 0.9, ncols=len(figures), squeeze=False, sharey=True
+    )
+    for axes, (title, values) in zip(grid.ravel(), figures.items(), strict=True):
+        limit = limits.get(title)
+        colors = [_RED if limit is not None and v > limit else _BLUE for v in values.values()]
+        axes.barh(range(len(values)), list(values.values()), color=colors, height=0.62)
+        axes.set_yticks(range(len(values)), list(values))
+        axes.tick_params(labelsize=8)
+        if limit is not None and limit < 2 * max(values.values(), default=0.0):
+            axes.axvline(limit, color=_RED, lw=1.0, ls="--")
+        plot_title(axes, title, size=8.5)
+    grid.ravel()[0].invert_yaxis()
     return plot(figure)
 
 

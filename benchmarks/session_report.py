@@ -1,6 +1,7 @@
 """One page over everything made of a session; what has not been made yet is named."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from .. import __version__
 from ..calibration.frame import orientations
 from ..calibration.frame import upright as upright_frame
 from ..calibration.rigfile import RIG_FILE, load_rig
+from ..capture.naming import count_of
 from ..capture.session import Session, TakeKind, load_session
 from ..capture.virtual.truth import Truth, load_truth
 from ..core.arrays import Floats32
@@ -37,7 +39,10 @@ from .rig_accuracy import CalibrationAccuracy, calibration_error
 from .session_calibration import calibration_section
 from .session_photos import photographs_section, subject_strip
 from .session_plots import timing_plot
+from .session_quality import Quality, find_quality
+from .session_stability import find_stability, stability_section, unsteady
 from .session_surface import Surface, renders, surface_section, view_section
+from .session_verdict import STATUS, calibration_result, verdict_word
 from .session_views import views_section
 from .virtual import find_meshes, measure_take
 
@@ -61,6 +66,9 @@ class _Made:
     truth: Truth | None
     rig_accuracy: CalibrationAccuracy | None
     surfaces: tuple[Surface, ...]
+    quality: Quality
+    stability: Mapping[str, Mapping[str, Any]]
+    """Take -> what its ties say of the rig."""
     problems: tuple[str, ...]
 
 
@@ -98,8 +106,9 @@ def write_report(
         view_section(made.surfaces, made.rig and made.rig.moved(made.upright)),
         calibration_section(made.session, made.rig, calibration_folder, made.rig_accuracy,
                             upright=made.upright, subject=_subject_points(made)),
+        stability_section(made.stability, has_rig=made.rig is not None),
         views_section(made.session, build_folder, made.rig),
-        photographs_section(made.session),
+        photographs_section(made.session, made.quality),
         _timing_section(made),
     ]  # fmt: skip
     return write_page(
@@ -155,6 +164,8 @@ def _find(session: Session, calibration_folder: Path | None, build_folder: Path 
         truth=truth,
         rig_accuracy=rig_accuracy,
         surfaces=tuple(surfaces),
+        quality=find_quality(session),
+        stability=find_stability(calibration_folder, build_folder),
         problems=tuple(problems),
     )
 
@@ -229,6 +240,32 @@ def _key_figures(made: _Made) -> list[KeyFigure]:
                 value=f"{n} of {of}",
                 note="metric" if made.rig.metric else "without a unit",
                 status=Status.GOOD if n == of and made.rig.metric else Status.NOTE,
+            )
+        )
+    word = verdict_word(calibration_result(made.calibration_folder or Path()))
+    if made.rig is not None and word:
+        figures.append(
+            KeyFigure(label="Calibration", value=word, note="by its own gates, see below",
+                      status=STATUS.get(word, Status.NONE))
+        )  # fmt: skip
+    if made.quality.takes:
+        n_bad, n_usable = made.quality.count("bad"), made.quality.count("usable")
+        figures.append(
+            KeyFigure(
+                label="Takes judged good",
+                value=f"{made.quality.count('good')} of {len(made.quality.takes)}",
+                note=f"{n_usable} usable, {n_bad} bad",
+                status=Status.BAD if n_bad else Status.NOTE if n_usable else Status.GOOD,
+            )
+        )
+    if made.stability:
+        n_moved = unsteady(made.stability)
+        figures.append(
+            KeyFigure(
+                label="Rig",
+                value="steady" if not n_moved else f"moved in {n_moved}",
+                note=f"of {count_of(len(made.stability), 'take')} checked",
+                status=Status.BAD if n_moved else Status.GOOD,
             )
         )
     measured = [surface for surface in made.surfaces if surface.accuracy is not None]

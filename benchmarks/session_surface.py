@@ -28,6 +28,7 @@ from .mesh_accuracy import COMPLETE_WITHIN_MM, MeshAccuracy
 from .session_plots import error_plots
 
 _YAWS = (-55.0, 0.0, 55.0)
+_MAX_FACES = 40_000  # of the view: 2 MB of page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +144,10 @@ def view_section(surfaces: Sequence[Surface], rig: Rig | None) -> Section:
         )
     first = surfaces[0]
     page = Page3D(
-        html=viewer_html(first.mesh, rig=rig),
+        html=viewer_html(first.mesh, rig=rig, max_faces=_MAX_FACES),
         caption="Drag to turn, wheel to zoom, right button to move; zoom out to see the "
-        "cameras. Simplified to at most 100,000 triangles. Needs WebGL; the pictures above show "
+        "cameras. Simplified to at most "
+        f"{_MAX_FACES:,} triangles. Needs WebGL; the pictures above show "
         "the same surface without it.",
     )
     return Section(title="3D view", blocks=[page])

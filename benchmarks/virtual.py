@@ -17,6 +17,7 @@ __all__ = [
     "calibration_figures",
     "evaluate_session",
     "find_meshes",
+    "finite",
     "measure_take",
     "mesh_error",
     "mesh_figures",
@@ -92,7 +93,7 @@ def measure_take(
 def calibration_figures(found: CalibrationAccuracy) -> dict[str, Any]:
     """Return the figures of a calibration, JSON-able."""
     names = ("center_mm", "rotation_deg", "focal_percent", "principal_point_px", "head_px")
-    return _finite({
+    return finite({
         "scale_ppm": found.scale_ppm,
         "head_mm": found.head_mm,
         "missing": list(found.missing),
@@ -118,10 +119,10 @@ def mesh_figures(found: MeshAccuracy) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Return JSON-able values with None in place of NaN."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -15,7 +15,7 @@ import numpy as np
 from ..capture.session import CameraInfo
 from ..core.arrays import Bools, Floats
 from ..core.files import write_json
-from ..core.geometry.camera import Rig
+from ..core.geometry.camera import Camera, Rig
 from .rigfile import RIG_FILE, save_rig
 
 RESIDUALS_FILE = "residuals.json"
@@ -43,6 +43,17 @@ def rms(error: Floats) -> float:
 def joint_rms(residuals: Mapping[str, Residuals], *, rejected: bool = False) -> float:
     """Return the RMS over the points of all cameras, px; over the kept ones by default."""
     return rms(np.concatenate([one.error[one.kept | rejected] for one in residuals.values()]))
+
+
+def coverage(camera: Camera, one: Residuals) -> float:
+    """Return the part of a camera's image in which it saw points that were kept."""
+    extent = np.ptp(one.xy[one.kept], axis=0) if one.kept.any() else np.zeros(2)
+    return float(extent.prod()) / (camera.width * camera.height)
+
+
+def rejected_share(one: Residuals) -> float:
+    """Return the part of a camera's points that were rejected; zero of none."""
+    return 1 - float(one.kept.mean()) if len(one.kept) else 0.0
 
 
 def camera_figures(rig: Rig, residuals: Mapping[str, Residuals]) -> dict[str, dict[str, Any]]:

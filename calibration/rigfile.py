@@ -15,7 +15,7 @@ from ..core.arrays import Floats
 from ..core.errors import SchemaError
 from ..core.files import atomic_path, read_json, write_json
 from ..core.geometry.camera import Camera, Rig
-from .fields import check_camera_matrix
+from .fields import check_camera_matrix, numbers
 
 RIG_FILE = "rig.json"
 RIG_FORMAT = "facekit-rig"
@@ -139,9 +139,9 @@ def _camera_of(entry: Any, where: str) -> Camera:
         if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
             raise SchemaError(f"{where}.{key}: a positive whole number expected, got {value!r}")
         sizes.append(value)
-    K = _numbers(entry, "K", (3, 3), where)
+    K = _field(entry, "K", (3, 3), where)
     check_camera_matrix(K, f"{where}.K")
-    pose = _numbers(entry, "cam_from_world", (3, 4), where)
+    pose = _field(entry, "cam_from_world", (3, 4), where)
     R = pose[:, :3]
     if np.abs(R @ R.T - np.eye(3)).max() > 1e-6 or np.linalg.det(R) < 0:
         raise SchemaError(f"{where}.cam_from_world: its first three columns are no rotation")
@@ -150,20 +150,12 @@ def _camera_of(entry: Any, where: str) -> Camera:
         width=sizes[0],
         height=sizes[1],
         K=K,
-        distortion=_numbers(entry, "distortion", (5,), where),
+        distortion=_field(entry, "distortion", (5,), where),
         cam_from_world=pose,
     )
 
 
-def _numbers(entry: Mapping[str, Any], key: str, shape: Sequence[int], where: str) -> Floats:
-    """Return a field as an array of this shape, all finite; SchemaError naming it otherwise."""
-    expected = "x".join(map(str, shape))
-    try:
-        values = np.array(entry[key], dtype=np.float64)
-    except KeyError:
-        raise SchemaError(f"{where}.{key} is missing") from None
-    except (TypeError, ValueError, OverflowError):
-        raise SchemaError(f"{where}.{key}: {expected} numbers expected") from None
-    if values.shape != tuple(shape) or not np.isfinite(values).all():
-        raise SchemaError(f"{where}.{key}: {expected} finite numbers expected")
-    return values
+def _field(entry: Mapping[str, Any], key: str, shape: Sequence[int], where: str) -> Floats:
+    if key not in entry:
+        raise SchemaError(f"{where}.{key} is missing")
+    return numbers(entry[key], shape, f"{where}.{key}")

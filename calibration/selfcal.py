@@ -1,7 +1,7 @@
 """The stage `self_calibrate`: a rig from photographs of the subject itself, without a board.
 
 Features of each take are matched across its cameras, pooled per camera and mapped by COLMAP.
-The size of the result is unknown unless the distance of two cameras is given.
+The size of the result is unknown unless a scale bar or the distance of two cameras is given.
 """
 
 import logging
@@ -17,21 +17,30 @@ import trimesh
 from ..capture.session import CameraInfo, Session, Take, TakeKind
 from ..core.arrays import Bytes, Floats
 from ..core.config import to_mapping
-from ..core.errors import CalibrationError, ConfigError
+from ..core.errors import CalibrationError
 from ..core.files import StageKey, atomic_path, finished, hash_of, stage_run
 from ..core.geometry.camera import Rig
 from ..core.geometry.transform import Similarity
-from .features import FEATURES_VERSION, FeatureSettings
 from .frame import orientations, upright
-from .intrinsics import UNKNOWN_FOCAL, as_photographed, focal_guess
-from .mapping import Attempt, Lens, Mapped, MappingProblem, map_cameras, verify
-from .pool import PooledFeatures, point_colors, pool_features, shot_digests
-from .record import RESIDUALS_FILE, Residuals, camera_figures, joint_rms, write_record
+from .record import (
+    RESIDUALS_FILE,
+    Residuals,
+    camera_figures,
+    coverage,
+    joint_rms,
+    write_record,
+)
 from .rigfile import RIG_FILE
+from .solve.intrinsics import UNKNOWN_FOCAL, as_photographed, focal_guess
+from .structure.features import FEATURES_VERSION, FeatureSettings
+from .structure.mapping import Attempt, Lens, Mapped, MappingProblem, map_cameras, verify
+from .structure.pool import PooledFeatures, point_colors, pool_features, shot_digests
+from .structure.selfscale import Size, known_length, size_of, takes_with_bars
+from .verdict import Figures, judge, length_error
 
 log = logging.getLogger(__name__)
 
-SELFCAL_VERSION = 1
+SELFCAL_VERSION = 2
 """Raised whenever a change moves results: older ones are then computed again."""
 
 POINTS_FILE = "points.ply"
@@ -60,7 +69,9 @@ class SelfCalibrateConfig:
 
     takes: tuple[str, ...] = ()  # ids; empty: all takes of kind `subject`, up to `max_takes`
     max_takes: int = 8  # of a fixed rig, spread evenly: more add time rather than accuracy
-    scale_bar: str = ""  # known distance of two cameras, `camA,camB=mm`; empty: size unknown
+    scale_bar: str | tuple[str, ...] = ""
+    """Known length: of scale bars (`DICT_5X5_250:240-241=180.02`, several with commas between or
+    as a list), or between two cameras (`camA,camB=mm`); empty: the size stays unknown."""
     max_image_size: int = 2400  # px of the longer side where features are searched
     peak_threshold: float = 0.0015  # least contrast of a feature; 0.0067 leaves skin empty
     max_features: int = 8192  # of a photograph
@@ -72,9 +83,9 @@ def self_calibrate(session: Session, out: Path, config: SelfCalibrateConfig) -> 
     """Calibrate the session's cameras from its takes of kind `subject`.
 
     Writes `rig.json` (with `metric` false unless `scale_bar` is given), `residuals.json`,
-    `points.ply`, `features/` (kept for the next run) and `stage.json` into `out`; an `out`
-    that is already up to date is left as it is. Cameras that share too little with the
-    others are left out of the rig and named in `unregistered` and `warnings`.
+    `points.ply`, `features/` and `markers/` (kept for the next run) and `stage.json` into
+    `out`; an `out` that is already up to date is left as it is. Cameras that share too little
+    with the others are left out of the rig and named in `unregistered` and `warnings`.
 
     Returns
     -------
@@ -84,13 +95,13 @@ def self_calibrate(session: Session, out: Path, config: SelfCalibrateConfig) -> 
     Raises
     ------
     ConfigError
-        A take or camera that the config names is not there.
+        A take or camera that the config names is not there; a scale bar of another form.
     CalibrationError
-        Fewer than two cameras can be placed.
+        Fewer than two cameras can be placed, or the known length is not seen.
     """
     takes = _takes(session, config)
     cameras = as_photographed(session, takes)
-    bar = _scale_bar(session, config)
+    known = known_length(session, config.scale_bar)
     digests = shot_digests(session, takes)
     key = _key(session, takes, digests, config)
     record = finished(out, key, outputs=[RIG_FILE, RESIDUALS_FILE, POINTS_FILE])
@@ -109,52 +120,26 @@ def self_calibrate(session: Session, out: Path, config: SelfCalibrateConfig) -> 
         problem = _problem(session, cameras, pooled, config)
         with TemporaryDirectory(prefix="mapping.", dir=out) as folder:
             mapped = _best(problem, Path(folder))
-        result = _written(session, takes, pooled, problem, mapped, bar, out)
+        size = None
+        if known is not None:
+            size = size_of(
+                session,
+                mapped.cameras,
+                known,
+                takes=takes_with_bars(session, takes),
+                cache=out / "markers",
+                n_workers=config.n_workers,
+            )
+        result = _written(session, takes, pooled, problem, mapped, size, out)
         run.results = {name: value for name, value in result.items() if name != "rig"}
     log.info(
-        "%d of %d cameras calibrated without a board: %.3f px rms, %d points, scale %s",
+        "%d of %d cameras calibrated without a board: %.3f px rms, %d points; size: %s",
         result["registered"], len(session.cameras), result["rms_px"], result["points"],
         result["scale"],
     )  # fmt: skip
     for sentence in result["warnings"]:
         log.warning("%s", sentence)
     return result
-
-
-def parse_scale_bar(text: str) -> tuple[str, str, float]:
-    """Return the two cameras and their distance, mm, of `camA,camB=mm`.
-
-    Raises
-    ------
-    ConfigError
-        Not of this form, or no distance.
-    """
-    names, equals, length = text.partition("=")
-    cameras = [name.strip() for name in names.split(",")]
-    try:
-        distance = float(length)
-    except ValueError:
-        distance = 0.0
-    if not equals or len(cameras) != 2 or not np.isfinite(distance) or distance <= 0:
-        raise ConfigError(
-            f"scale_bar {text!r}: expected the distance of two cameras such as `C01,C05=812.5` (mm)"
-        )
-    if cameras[0] == cameras[1]:
-        raise ConfigError(f"scale_bar {text!r}: names one camera twice")
-    return cameras[0], cameras[1], distance
-
-
-def _scale_bar(session: Session, config: SelfCalibrateConfig) -> tuple[str, str, float] | None:
-    if not config.scale_bar:
-        return None
-    bar = parse_scale_bar(config.scale_bar)
-    known = [camera.id for camera in session.cameras]
-    for name in bar[:2]:
-        if name not in known:
-            raise ConfigError(
-                f"scale_bar {config.scale_bar!r}: no camera {name!r}; there are {', '.join(known)}"
-            )
-    return bar
 
 
 def _takes(session: Session, config: SelfCalibrateConfig) -> list[Take]:
@@ -188,6 +173,9 @@ def _key(
     inputs["cameras"] = hash_of([to_mapping(camera) for camera in session.cameras])
     inputs["orientations"] = hash_of(orientations(session))
     inputs["moved_camera"] = str(session.moved_camera)
+    if config.scale_bar:
+        for take in takes_with_bars(session, takes):
+            inputs |= {f"bars {take.id}/{shot.camera}": shot.sha256 for shot in take.shots}
     version = {"selfcal": SELFCAL_VERSION, "features": FEATURES_VERSION}
     return StageKey(stage="self_calibrate", config={**settings, "version": version}, inputs=inputs)
 
@@ -264,15 +252,15 @@ def _written(
     pooled: PooledFeatures,
     problem: MappingProblem,
     mapped: Mapped,
-    bar: tuple[str, str, float] | None,
+    size: Size | None,
     out: Path,
 ) -> dict[str, Any]:
     """Write the rig and return the stage's result."""
-    world = _world(session, mapped, bar)
+    world = _world(session, mapped, size)
     registered = [name for name in pooled.names if name in mapped.cameras]
     rig = Rig(
         cameras=tuple(mapped.cameras[name].moved(world) for name in registered),
-        metric=bar is not None,
+        metric=size is not None,
     )
     residuals = _residuals(pooled, mapped, registered)
     figures = camera_figures(rig, residuals)
@@ -280,7 +268,7 @@ def _written(
         index = pooled.names.index(name)
         rows = mapped.feature_of[mapped.camera_of == index]
         figures[name]["n_views"] = len(np.unique(pooled.take_of[index][rows]))
-    scale = "unknown" if bar is None else f"distance of {bar[0]} and {bar[1]}: {bar[2]:g} mm"
+    scale = "unknown" if size is None else size.source
     result: dict[str, Any] = {
         "rms_px": joint_rms(residuals),
         "registered": len(rig),
@@ -295,6 +283,12 @@ def _written(
         "rig": str(out / RIG_FILE),
     }
     result["warnings"] = _warnings(problem, result)
+    measured = {}
+    if size is not None and size.scale_bars:
+        measured["scale_bars"] = list(size.scale_bars)
+        result |= measured
+        result["warnings"] += size.warnings
+    result |= (judged := _judged(rig, residuals, result))
     _save_points(out / POINTS_FILE, world(mapped.points), point_colors(pooled, mapped))
     write_record(
         out,
@@ -308,27 +302,40 @@ def _written(
             "takes": [take.id for take in takes],
             "rms_px": result["rms_px"],
             "scale": scale,
+            **measured,
+            **judged,
         },
     )
     return result
 
 
-def _world(session: Session, mapped: Mapped, bar: tuple[str, str, float] | None) -> Similarity:
+def _judged(
+    rig: Rig, residuals: Mapping[str, Residuals], result: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return `verdict` and `gates`: never `good`, for nothing tells how surely cameras stand."""
+    bars = [bar for bar in result.get("scale_bars", ()) if "error_mm" in bar]
+    verdict, gates = judge(
+        Figures(
+            longer_side_px=max(max(camera.width, camera.height) for camera in rig),
+            coverage={camera.name: coverage(camera, residuals[camera.name]) for camera in rig},
+            left_out=result["unregistered"],
+            length_error_mm=length_error(
+                [bar["mm"] for bar in bars], [bar["error_mm"] for bar in bars], sigma_ppm=None
+            ),
+        )
+    )
+    return {"verdict": str(verdict), "gates": [gate.record() for gate in gates]}
+
+
+def _world(session: Session, mapped: Mapped, size: Size | None) -> Similarity:
     """Return `world_from_mapped`: sized, upright, the origin amid the points."""
     n_sightings = np.bincount(mapped.point_of, minlength=len(mapped.points))
     firm = mapped.points[n_sightings >= min(3, n_sightings.max())]
     middle = np.median(firm, axis=0)
-    if bar is None:
+    if size is None:
         scale = POINT_RADIUS / float(np.median(np.linalg.norm(firm - middle, axis=1)))
     else:
-        for name in bar[:2]:
-            if name not in mapped.cameras:
-                raise CalibrationError(
-                    f"scale_bar: {name} could not be placed, so that its distance gives no scale; "
-                    f"placed are {', '.join(sorted(mapped.cameras))}"
-                )
-        apart = np.linalg.norm(mapped.cameras[bar[0]].center - mapped.cameras[bar[1]].center)
-        scale = bar[2] / float(apart)
+        scale = size.mm_per_unit
     level = upright(list(mapped.cameras.values()), orientation=orientations(session), origin=middle)
     return Similarity(scale=scale, R=level.R, t=scale * level.t)
 
@@ -354,8 +361,8 @@ def _warnings(problem: MappingProblem, result: Mapping[str, Any]) -> list[str]:
     said = []
     if not result["metric"]:
         said.append(
-            "the size of the rig is unknown, lengths are in an arbitrary unit: give the distance "
-            "of two cameras as scale_bar, or calibrate with a board"
+            "the size of the rig is unknown, lengths are in an arbitrary unit: give a scale bar or "
+            "the distance of two cameras as scale_bar, or calibrate with a board"
         )
     for name in result["unregistered"]:
         index = problem.names.index(name)

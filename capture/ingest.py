@@ -9,14 +9,16 @@ there yet.
 
 import fnmatch
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from typing import Any, ClassVar
 
 from ..core.config import to_mapping
 from ..core.errors import InputError
 from ..core.files import StageKey, stage_run
 from .attachments import sums_of, with_companions, with_masks
+from .boards import parse_board
 from .consistency import Draft, DraftTake, check_moved, check_rig
 from .drafting import draft_session
 from .inspection import Inspected, inspect_files
@@ -51,11 +53,13 @@ log = logging.getLogger(__name__)
 class IngestConfig:
     """How to read a source."""
 
+    SHORT_FORMS: ClassVar[dict[str, Callable[[str], Any]]] = {"board": parse_board}
+
     layout: Layout = Layout.AUTO
     name: str | None = None
     """Name of the session; None: that of the source."""
     board: BoardSpec | None = None
-    """The calibration target of the takes of kind `target`."""
+    """The calibration target of the takes of kind `target`; a file may give its short form."""
     kind: TakeKind | None = None
     """What all takes show; None: told by names, with a board by its markers, else the subject."""
     kinds: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.config import from_mapping
 from ..core.console import track
 from ..core.errors import FacekitError
 from ..core.files import sha256_file
@@ -91,7 +92,7 @@ class _Worker:
     """A process that inspects files; started anew after it died."""
 
     def __init__(self, board: BoardSpec | None) -> None:
-        self._board = None if board is None else dataclasses.asdict(board)
+        self._board = None if board is None else board.record()
         self._process: subprocess.Popen[str] | None = None
 
     def inspect(self, path: Path) -> Inspected:
@@ -160,7 +161,8 @@ def serve() -> None:
     answers.flush()
     for line in sys.stdin:
         name, board = json.loads(line)
-        answer = _look(Path(name), None if board is None else BoardSpec(**board))
+        spec = None if board is None else from_mapping(BoardSpec, board, where="board")
+        answer = _look(Path(name), spec)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

@@ -86,6 +86,9 @@ def _arrange(photos: Sequence[Photo], layout: Layout) -> Arrangement:
     levels = varying_levels(photos)
     if layout is Layout.FLAT:
         levels = []
+    elif layout is Layout.TAKES and not levels:
+        depth = max(len(photo.folders) for photo in photos)
+        levels = [depth - 1] if depth else []  # one folder is one take
     if not levels:
         alone = _lone_camera(photos)
         if alone is not None and layout is not Layout.FLAT:

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 
 from ..core.arrays import Bytes, Image
-from .session import BoardSpec
-from .targets import charuco_board
+from .patterns import TAG_BORDER, dictionary_of, marker_ids
+from .session import BoardPattern, BoardSpec
+from .targets import check_board, faces
 
 MEGAPIXELS = 3.0  # enough for markers of 1/200 of the picture's width
 
@@ -13,17 +14,28 @@ MIN_MARKERS = 4  # of one board: a pattern in the scene may look like one marker
 
 
 def count_markers(image: Image, spec: BoardSpec) -> int:
-    """Return how many different markers of the board are seen.
+    """Return how many different markers of the board are seen, on whichever face.
+
+    A checkerboard has none: its corners are counted, all or none of them.
 
     Parameters
     ----------
     image : (H, W) or (H, W, 3), uint8 or uint16
     """
+    check_board(spec)
     grey = _small_grey(image)
-    board = charuco_board(spec)
-    detector = cv2.aruco.ArucoDetector(board.getDictionary())
-    _, ids, _ = detector.detectMarkers(255 - grey if spec.inverted else grey)
-    return 0 if ids is None else len(np.intersect1d(ids, board.getIds()))
+    grey = np.asarray(255 - grey, np.uint8) if spec.inverted else grey
+    if spec.pattern is BoardPattern.CHECKERBOARD:
+        size = (spec.squares_x - 1, spec.squares_y - 1)
+        found, _ = cv2.findChessboardCornersSB(grey, size, flags=cv2.CALIB_CB_NORMALIZE_IMAGE)
+        return size[0] * size[1] if found else 0
+    parameters = cv2.aruco.DetectorParameters()
+    if spec.pattern is BoardPattern.APRILGRID:
+        parameters.markerBorderBits = TAG_BORDER
+    detector = cv2.aruco.ArucoDetector(dictionary_of(spec), parameters)
+    _, ids, _ = detector.detectMarkers(grey)
+    known = np.concatenate([marker_ids(face) for face in faces(spec)])
+    return 0 if ids is None else len(np.intersect1d(ids, known))
 
 
 def shows_board(n_markers: int, spec: BoardSpec) -> bool:

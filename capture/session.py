@@ -33,22 +33,64 @@ class TakeKind(StrEnum):
     EMPTY = "empty"
 
 
+class BoardPattern(StrEnum):
+    """What is printed on a calibration target."""
+
+    CHARUCO = "charuco"
+    APRILGRID = "aprilgrid"
+    CHECKERBOARD = "checkerboard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredLength:
+    """The distance of two corners of a board, as measured on the print."""
+
+    first: int
+    """Id of a corner: row of `capture.targets.object_points`."""
+    second: int
+    mm: float
+    sigma_mm: float = 0.02
+    """Standard deviation of the measurement: a good steel rule read with a loupe."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BoardSpec:
-    """A ChArUco board, as printed."""
+    """A calibration board, as printed; what its corners are, see `capture.targets`."""
 
     squares_x: int
+    """Squares, or tags of an AprilGrid, in a row."""
     squares_y: int
     square_mm: float
+    """Side of a square; of an AprilGrid from tag to tag (a tag and a gap)."""
     marker_mm: float
+    """Side of a marker or tag; 0 for a checkerboard."""
     dictionary: str
-    """OpenCV's name, such as `DICT_5X5_250`."""
+    """OpenCV's name, such as `DICT_5X5_250`; empty for a checkerboard."""
     legacy_pattern: bool = False
     """True for boards made for OpenCV before 4.6 (even number of rows)."""
     inverted: bool = False
     """White on black."""
     first_id: int = 0
-    """Id of the first marker: a second face of a two-sided board counts on."""
+    """Id of the first marker."""
+    pattern: BoardPattern = BoardPattern.CHARUCO
+    back_first_id: int | None = None
+    """Id of the first marker of a second face, printed on the back of the plate."""
+    thickness_mm: float = 0.0
+    """Of the plate, from face to face; nominal."""
+    lengths: tuple[MeasuredLength, ...] = ()
+    """What was measured on the print; tells its true size."""
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields, JSON-able; those of `_RARE` only where they say something."""
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if name not in _RARE or getattr(self, name) != getattr(BoardSpec, name)
+        }
+
+
+_RARE = ("pattern", "back_first_id", "thickness_mm", "lengths")
+"""Fields that boards of facekit 0.1 do not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +254,7 @@ def save_session(session: Session) -> Path:
             "version": SESSION_VERSION,
             "name": session.name,
             "moved_camera": session.moved_camera,
-            "board": None if session.board is None else dataclasses.asdict(session.board),
+            "board": None if session.board is None else session.board.record(),
             "cameras": [dataclasses.asdict(camera) for camera in session.cameras],
             "takes": [
                 {**dataclasses.asdict(take), "complete": take.complete} for take in session.takes

@@ -1,23 +1,24 @@
-"""Calibration targets: the geometry of a ChArUco board and a sheet to print, true to size.
+"""Calibration boards as a whole: their faces and corners, and sheets to print true to size.
 
-Board frame: origin at the corner of the board's first square (top left as printed), +x along
-the rows, +y down the columns, z = 0; lengths in mm. The sheet carries two rulers, since
-printers scale: what they measure goes into `BoardSpec.square_mm`.
+Board frame: the frame of the front's print (see `patterns`): origin at its top left, +x along
+the rows, +y down the columns, +z into the print; lengths in mm. A two-sided board carries the
+same layout with other markers on its back. The sheets carry two rulers, since printers scale:
+what they measure goes into `BoardSpec.square_mm`, or between named corners into `lengths`.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
-from ..core.arrays import Bools, Bytes, Floats
+from ..core.arrays import Floats
 from ..core.errors import ConfigError
 from ..core.files import atomic_path
-from .session import BoardSpec
+from ..core.geometry.transform import apply
+from .patterns import black_rectangles, board_size, check_face, face_corners, marker_ids
+from .session import BoardPattern, BoardSpec
 
 PAPERS_MM = {
     "A4": (210.0, 297.0),
@@ -36,109 +37,86 @@ MARGIN_MM = 8.0  # what printers cannot reach, and some white
 RULERS_MM = (100, 50, 20, 10)
 
 
-def charuco_board(spec: BoardSpec) -> Any:
-    """Return OpenCV's `CharucoBoard` of this board, in mm.
+def faces(spec: BoardSpec) -> tuple[BoardSpec, ...]:
+    """Return the printed faces as one-sided boards, the front first."""
+    front = replace(spec, back_first_id=None, thickness_mm=0.0, lengths=())
+    if spec.back_first_id is None:
+        return (front,)
+    return front, replace(front, first_id=spec.back_first_id)
+
+
+def check_board(spec: BoardSpec) -> None:
+    """Raise where no such board can be made.
 
     Raises
     ------
     ConfigError
-        The dictionary is unknown, has too few markers, or the sizes make no board.
+        A face that cannot be (see `patterns.check_face`), faces that share markers, a negative
+        thickness, or measured lengths between corners that the board does not have.
     """
-    dictionary_id = getattr(cv2.aruco, spec.dictionary, None)
-    if not spec.dictionary.startswith("DICT_") or dictionary_id is None:
-        known = ", ".join(sorted(name for name in dir(cv2.aruco) if name.startswith("DICT_")))
-        raise ConfigError(f"board: unknown marker dictionary {spec.dictionary!r}; known: {known}")
-    if spec.squares_x < 3 or spec.squares_y < 3:
-        raise ConfigError(f"board: {spec.squares_x}x{spec.squares_y} squares; at least 3x3 needed")
-    if not 0 < spec.marker_mm < spec.square_mm:
-        raise ConfigError(
-            f"board: markers of {spec.marker_mm} mm do not fit in squares of {spec.square_mm} mm"
-        )
-    dictionary = cv2.aruco.getPredefinedDictionary(dictionary_id)
-    n_markers = spec.squares_x * spec.squares_y // 2
-    n_known = len(dictionary.bytesList)
-    if spec.first_id < 0 or spec.first_id + n_markers > n_known:
-        raise ConfigError(
-            f"board: needs markers {spec.first_id} to {spec.first_id + n_markers - 1}, "
-            f"but {spec.dictionary} has {n_known}"
-        )
-    ids = np.arange(spec.first_id, spec.first_id + n_markers, dtype=np.int32)
-    board = cv2.aruco.CharucoBoard(
-        (spec.squares_x, spec.squares_y), spec.square_mm, spec.marker_mm, dictionary, ids
-    )
-    if spec.legacy_pattern:
-        board.setLegacyPattern(True)
-    return board
+    for face in faces(spec):
+        check_face(face)
+    if spec.back_first_id is not None:
+        if spec.pattern is BoardPattern.CHECKERBOARD:
+            raise ConfigError(
+                "board: the faces of a two-sided checkerboard cannot be told apart; use a ChArUco "
+                "board or an AprilGrid"
+            )
+        front, back = (marker_ids(face) for face in faces(spec))
+        if np.intersect1d(front, back).size:
+            raise ConfigError(
+                f"board: both faces have marker {np.intersect1d(front, back)[0]}; give the back a "
+                f"first id of {front[-1] + 1} or more"
+            )
+    if not (np.isfinite(spec.thickness_mm) and spec.thickness_mm >= 0):
+        raise ConfigError(f"board: a plate cannot be {spec.thickness_mm:g} mm thick")
+    n_corners = len(faces(spec)) * n_face_corners(spec)
+    for length in spec.lengths:
+        if not (min(length.first, length.second) >= 0 and length.first != length.second):
+            raise ConfigError(
+                f"board: a length from corner {length.first} to {length.second} is none"
+            )
+        if max(length.first, length.second) >= n_corners:
+            raise ConfigError(
+                f"board: a length names corner {max(length.first, length.second)}, but the corners "
+                f"are 0 to {n_corners - 1}"
+            )
+        if not (0 < length.mm < np.inf and 0 < length.sigma_mm < np.inf):
+            raise ConfigError(
+                f"board: the length from corner {length.first} to {length.second} and its sigma "
+                "must be above zero"
+            )
+
+
+def n_face_corners(spec: BoardSpec) -> int:
+    """Return the number of corners of one face; ids of face f start at f times as many."""
+    if spec.pattern is BoardPattern.APRILGRID:
+        return 4 * spec.squares_x * spec.squares_y
+    return (spec.squares_x - 1) * (spec.squares_y - 1)
 
 
 def object_points(spec: BoardSpec) -> Floats:
-    """Return the inner chessboard corners, row n belonging to corner id n, (n_corners, 3) mm."""
-    x, y = np.meshgrid(np.arange(1, spec.squares_x), np.arange(1, spec.squares_y))
-    flat = np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], axis=1)
-    return np.asarray(flat * spec.square_mm, dtype=np.float64)
-
-
-def marker_points(spec: BoardSpec) -> Floats:
-    """Return the corners of all markers, (n_markers, 4, 3) mm, clockwise from the top left."""
-    return np.asarray(charuco_board(spec).getObjPoints(), dtype=np.float64)
-
-
-def board_size(spec: BoardSpec) -> tuple[float, float]:
-    """Return width and height of the board's squares, mm."""
-    return spec.squares_x * spec.square_mm, spec.squares_y * spec.square_mm
-
-
-def black_rectangles(spec: BoardSpec) -> Floats:
-    """Return what is dark in the printed board as disjoint rectangles.
+    """Return the nominal places of the corners of all faces, row n belonging to corner id n.
 
     Returns
     -------
-    (N, 4) float64, mm
-        x0, y0, x1, y1 in the board frame (y down).
+    (n_faces * n_face_corners, 3) float64, mm
+        In the board frame, face by face.
     """
-    board = charuco_board(spec)
-    dictionary = board.getDictionary()
-    n_cells = dictionary.markerSize + 2
-    dark: list[tuple[float, float, float, float]] = []
-    with_marker: Bools = np.zeros((spec.squares_y, spec.squares_x), dtype=bool)
-    cell = spec.marker_mm / n_cells
-    corners = marker_points(spec)
-    for marker_id, quad in zip(board.getIds().ravel(), corners, strict=True):
-        x, y = quad[0, :2]
-        with_marker[int(y // spec.square_mm), int(x // spec.square_mm)] = True
-        bits = dictionary.generateImageMarker(int(marker_id), n_cells, borderBits=1)
-        for row in range(n_cells):
-            for start, end in _runs(bits[row] == 0):
-                dark.append(
-                    (x + start * cell, y + row * cell, x + end * cell, y + (row + 1) * cell)
-                )
-    s = spec.square_mm
-    for row, column in np.argwhere(~with_marker):
-        dark.append((column * s, row * s, (column + 1) * s, (row + 1) * s))
-    if not spec.inverted:
-        return np.array(dark)
-    return _complement(np.array(dark), *board_size(spec))
+    corners = face_corners(spec)
+    placed = [apply(board_from_face(spec, face), corners) for face in range(len(faces(spec)))]
+    return np.concatenate(placed)
 
 
-def board_image(spec: BoardSpec, *, px_per_mm: float, margin_mm: float = 0.0) -> Bytes:
-    """Draw the board with exact area sampling.
+def board_from_face(spec: BoardSpec, face: int) -> Floats:
+    """Return the nominal place (3, 4) of a face: the frame that its own print defines.
 
-    The board's corner (0, 0) mm lies at pixel (margin, margin) * px_per_mm, where the
-    top-left pixel's centre is (0.5, 0.5).
-
-    Returns
-    -------
-    (H, W) uint8
-        Linear in the covered area: 0 dark, 255 white.
+    The back is the front turned round the vertical axis, on the other side of the plate.
     """
-    width, height = (length + 2 * margin_mm for length in board_size(spec))
-    n_x, n_y = round(width * px_per_mm), round(height * px_per_mm)
-    dark = np.zeros((n_y, n_x), np.float32)
-    for x0, y0, x1, y1 in (black_rectangles(spec) + margin_mm) * px_per_mm:
-        rows, cover_y = _coverage(y0, y1, n_y)
-        cols, cover_x = _coverage(x0, x1, n_x)
-        dark[rows, cols] += cover_y[:, None] * cover_x[None]
-    return np.rint(255 * (1 - np.clip(dark, 0, 1))).astype(np.uint8)
+    if face == 0:
+        return np.eye(3, 4)
+    width, _ = board_size(spec)
+    return np.array([[-1.0, 0, 0, width], [0, 1, 0, 0], [0, 0, -1, spec.thickness_mm]])
 
 
 def sheet_size(spec: BoardSpec, *, paper: str | None = None) -> tuple[float, float]:
@@ -183,12 +161,13 @@ def sheet_size(spec: BoardSpec, *, paper: str | None = None) -> tuple[float, flo
 def write_target(
     spec: BoardSpec, path: Path, *, paper: str | None = None, dpi: int = 600
 ) -> tuple[float, float]:
-    """Write a sheet to print at 100 %: the board, its parameters as text, rulers in x and y.
+    """Write sheets to print at 100 %: a face, its parameters as text, rulers in x and y.
 
     Parameters
     ----------
     path : Path
-        `.pdf` (vector) or `.png` (with its resolution set).
+        `.pdf` (vector; a two-sided board has two pages) or `.png` (with its resolution set; the
+        back is written beside it as `<name>-back.png`).
     paper : str, optional
         Such as `A3`; by default the sheet is as large as the board needs.
     dpi : int
@@ -197,22 +176,28 @@ def write_target(
     Returns
     -------
     tuple[float, float]
-        Width and height of the sheet, mm.
+        Width and height of a sheet, mm.
 
     Raises
     ------
     ConfigError
-        The board does not fit on the paper, or the suffix is another one.
+        No such board can be made, it does not fit on the paper, or the suffix is another one.
     """
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    check_board(spec)
     sheet = sheet_size(spec, paper=paper)
     suffix = path.suffix.lower()
     if suffix not in (".pdf", ".png"):
         raise ConfigError(f"{path}: targets are written as .pdf or .png")
-    figure = _draw_sheet(spec, sheet)
-    with atomic_path(path) as part:
-        if suffix == ".pdf":
-            figure.savefig(part, format="pdf", metadata={"CreationDate": None})
-        else:
+    figures = [_draw_sheet(spec, face, sheet) for face in range(len(faces(spec)))]
+    if suffix == ".pdf":
+        with atomic_path(path) as part, PdfPages(part, metadata={"CreationDate": None}) as pages:
+            for figure in figures:
+                pages.savefig(figure)
+        return sheet
+    for name, figure in zip((path.name, f"{path.stem}-back{path.suffix}"), figures, strict=False):
+        with atomic_path(path.with_name(name)) as part:
             figure.savefig(part, format="png", dpi=dpi)
             _set_grey(part, dpi)
     return sheet
@@ -220,18 +205,29 @@ def write_target(
 
 def describe(spec: BoardSpec) -> str:
     """Return the board's parameters as one line of text."""
-    text = (
-        f"ChArUco {spec.squares_x} x {spec.squares_y} squares, square {spec.square_mm:g} mm, "
-        f"marker {spec.marker_mm:g} mm, {spec.dictionary}, first id {spec.first_id}"
-    )
+    size = f"{spec.squares_x} x {spec.squares_y}"
+    markers = f"{spec.dictionary}, first id {spec.first_id}"
+    text = {
+        BoardPattern.CHARUCO: f"ChArUco {size} squares, square {spec.square_mm:g} mm, "
+        f"marker {spec.marker_mm:g} mm, {markers}",
+        BoardPattern.APRILGRID: f"AprilGrid {size} tags, tag {spec.marker_mm:g} mm, "
+        f"gap {spec.square_mm - spec.marker_mm:g} mm, {markers}",
+        BoardPattern.CHECKERBOARD: f"checkerboard {size} squares, square {spec.square_mm:g} mm",
+    }[spec.pattern]
     extras = [
         word for word, on in (("legacy", spec.legacy_pattern), ("inverted", spec.inverted)) if on
     ]
+    if spec.back_first_id is not None:
+        extras.append(f"two-sided, back from id {spec.back_first_id}")
+    if spec.thickness_mm:
+        extras.append(f"{spec.thickness_mm:g} mm thick")
+    if spec.lengths:
+        extras.append(f"{len(spec.lengths)} measured length{'s' if len(spec.lengths) > 1 else ''}")
     return ", ".join([text, *extras])
 
 
-def _draw_sheet(spec: BoardSpec, sheet: tuple[float, float]) -> Any:
-    """Return a matplotlib figure of the sheet, axes in mm from its bottom left."""
+def _draw_sheet(spec: BoardSpec, face: int, sheet: tuple[float, float]) -> Any:
+    """Return a matplotlib figure of a face's sheet, axes in mm from its bottom left."""
     from matplotlib.figure import Figure
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
@@ -244,7 +240,7 @@ def _draw_sheet(spec: BoardSpec, sheet: tuple[float, float]) -> Any:
     left = MARGIN_LEFT_MM + (sheet[0] - width - MARGIN_LEFT_MM - MARGIN_MM) / 2
     bottom = MARGIN_BOTTOM_MM + (sheet[1] - height - MARGIN_BOTTOM_MM - MARGIN_MM) / 2
     vertices, codes = [], []
-    for x0, y0, x1, y1 in black_rectangles(spec):
+    for x0, y0, x1, y1 in black_rectangles(faces(spec)[face]):
         vertices += [(x0, y0), (x0, y1), (x1, y1), (x1, y0), (x0, y0)]
         codes += [Outline.MOVETO, *[Outline.LINETO] * 3, Outline.CLOSEPOLY]
     placed = np.array(vertices) * (1, -1) + (left, bottom + height)
@@ -253,21 +249,30 @@ def _draw_sheet(spec: BoardSpec, sheet: tuple[float, float]) -> Any:
     axes.add_patch(board)
     _draw_ruler(axes, (left, bottom - 4), (1, 0), _ruler_length(width))
     _draw_ruler(axes, (left - 4, bottom), (0, 1), _ruler_length(height))
-    lines = _instructions(spec)
+    lines = _instructions(spec, face)
     # 5 pt = 1.76 mm high, about 0.5 em wide: shrunk to what a narrow sheet holds
     size = min(7.0, (sheet[0] - left - MARGIN_MM) / max(len(line) for line in lines) / 0.21)
     axes.text(left, bottom - 11, "\n".join(lines), fontsize=size, va="top", ha="left")
     return figure
 
 
-def _instructions(spec: BoardSpec) -> list[str]:
+def _instructions(spec: BoardSpec, face: int) -> list[str]:
     width, height = board_size(spec)
+    which = ""
+    if spec.back_first_id is not None:
+        which = f"{('FRONT', 'BACK')[face]} of a two-sided board, top up on both sides; "
+    side = {
+        BoardPattern.APRILGRID: "Measured length over all / nominal is the factor for tag and gap.",
+    }.get(
+        spec.pattern,
+        f"Measured board width / {spec.squares_x} is the true square: give it as square_mm.",
+    )
     return [
-        describe(spec),
+        which + describe(faces(spec)[face]),
         "Print at 100 % (no 'fit to page'), glue it on something flat and stiff, then measure:",
         f"the rulers must be {_ruler_length(width)} mm in x and {_ruler_length(height)} mm in y, "
         f"the board {width:g} x {height:g} mm.",
-        f"Measured board width / {spec.squares_x} is the true square: give it as square_mm.",
+        side,
     ]
 
 
@@ -296,39 +301,3 @@ def _set_grey(path: Path, dpi: int) -> None:
     with PillowImage.open(path) as picture:
         grey = picture.convert("L")
     grey.save(path, format="PNG", dpi=(dpi, dpi))
-
-
-def _runs(dark: Bools) -> list[tuple[int, int]]:
-    """Return (start, end) of each run of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], dark.astype(np.int8), [0]])))
-    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
-
-
-def _complement(rectangles: Floats, width: float, height: float) -> Floats:
-    """Return the rest of the board's area as disjoint rectangles."""
-    levels = _distinct([0.0, height, *rectangles[:, 1], *rectangles[:, 3]])
-    rest: list[tuple[float, float, float, float]] = []
-    for y0, y1 in pairwise(levels):
-        middle = (y0 + y1) / 2
-        here = rectangles[(rectangles[:, 1] < middle) & (rectangles[:, 3] > middle)]
-        at = 0.0
-        for x0, _, x1, _ in here[np.argsort(here[:, 0])]:
-            if x0 - at > 1e-6:
-                rest.append((at, y0, float(x0), y1))
-            at = float(x1)
-        if width - at > 1e-6:
-            rest.append((at, y0, width, y1))
-    return np.array(rest)
-
-
-def _distinct(values: Sequence[float]) -> list[float]:
-    ordered = np.sort(values)
-    return [float(v) for v in ordered[np.concatenate([[True], np.diff(ordered) > 1e-6])]]
-
-
-def _coverage(start: float, end: float, n: int) -> tuple[slice, Floats]:
-    """Return which of n unit cells [start, end] touches, and how much of each it covers."""
-    first, last = max(int(np.floor(start)), 0), min(int(np.ceil(end)), n)
-    cells = np.arange(first, last)
-    cover = np.minimum(cells + 1, end) - np.maximum(cells, start)
-    return slice(first, last), np.clip(cover, 0, 1)

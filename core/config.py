@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,8 @@ Config = TypeVar("Config")
 def from_mapping(config_type: type[Config], values: Mapping[str, Any], *, where: str) -> Config:
     """Build a config dataclass from plain values.
 
+    A config class may name, in its `SHORT_FORMS`, functions that read a setting from text.
+
     Raises
     ------
     ConfigError
@@ -26,12 +29,16 @@ def from_mapping(config_type: type[Config], values: Mapping[str, Any], *, where:
     """
     hints = typing.get_type_hints(config_type)
     known = [f.name for f in dataclasses.fields(config_type)]  # type: ignore[arg-type]
+    short_forms = getattr(config_type, "SHORT_FORMS", {})
     given: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             raise ConfigError(f"{where}: unknown setting {key!r}; {hint}")
+        if isinstance(value, str) and key in short_forms:
+            given[key] = short_forms[key](value)
+            continue
         given[key] = _convert(hints[key], value, where=f"{where}: {key}")
     try:
         return config_type(**given)
@@ -95,5 +102,8 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
     if isinstance(hint, type) and not isinstance(value, hint):
         with suppress(TypeError, ValueError):
             return hint(value)
+        if issubclass(hint, Enum):
+            known = ", ".join(str(member.value) for member in hint)
+            raise ConfigError(f"{where}: expected one of {known}; got {value!r}")
         raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
     return value

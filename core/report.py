@@ -256,7 +256,12 @@ def picture(
 
 
 def plot(
-    figure: Figure, caption: str = "", *, vector: bool = True, width: int | None = None
+    figure: Figure,
+    caption: str = "",
+    *,
+    vector: bool = True,
+    width: int | None = None,
+    dpi: int = 170,
 ) -> Picture:
     """Return a matplotlib figure as a `Picture`: SVG, or PNG where it has very many marks."""
     stream = io.BytesIO()
@@ -264,7 +269,7 @@ def plot(
         if vector:
             figure.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight")
         else:
-            figure.savefig(stream, format="png", dpi=170, bbox_inches="tight")
+            figure.savefig(stream, format="png", dpi=dpi, bbox_inches="tight")
     mime = "image/svg+xml" if vector else "image/png"
     return Picture(uri=_data_uri(mime, stream.getvalue()), caption=caption, width=width)
 

@@ -14,6 +14,7 @@ from ..core.console import track
 from ..core.errors import ConfigError, EstimationError, FacekitError, InputError
 from ..core.files import hash_of, sha256_file, write_json
 from ..core.geometry.camera import Camera, Rig
+from .rigcheck import RigCheck, checked_rig
 from .stages import run_stages
 from .take import TakeJob, stages_of
 
@@ -31,6 +32,8 @@ class BuildConfig:
     start_megapixels: float = 0.09  # first depths: images are halved while they stay above it
     auto_mask: bool = True  # find a plain backdrop where a photograph has no mask
     seed: int = 0  # of PatchMatch's random planes
+    check_rig: RigCheck = RigCheck.REPAIR  # a camera that moved since the calibration: for this
+    # take, put it where its photograph shows it to be; `warn` only says so, `off` does not look
 
 
 def build_dataset(
@@ -94,6 +97,11 @@ def build_take(
     used, remarks = _used_cameras(session, take, rig)
     for remark in remarks:
         log.warning("%s: %s", take.id, remark)
+    checked = checked_rig(
+        session, take, used, folder, how=config.check_rig,
+        inputs=_input_hashes(session, take, used),
+    )  # fmt: skip
+    used, remarks = checked.rig, [*remarks, *checked.remarks]
     size = _typical_pixels(session, take, used) / 1e6
     job = TakeJob(
         session=session,
@@ -112,7 +120,7 @@ def build_take(
     results = run_stages(
         folder,
         stages_of(job),
-        config=to_mapping(config),
+        config=_without_check(config),
         inputs=_input_hashes(session, take, used),
         where=take.id,
     )
@@ -121,11 +129,19 @@ def build_take(
         "views": list(used.names),
         "remarks": remarks,
         "unit": "mm" if rig.metric else "arbitrary",
+        "rig_check": None if checked.record is None else checked.record["verdict"],
         **results["cloud"],
         **results["mesh"],
         "seconds": round(time.perf_counter() - start, 1),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
     }
+
+
+def _without_check(config: BuildConfig) -> dict[str, Any]:
+    """Return the settings of the meshes: the check matters by the rig alone, which is hashed."""
+    values = to_mapping(config)
+    del values["check_rig"]
+    return values
 
 
 def _wanted(session: Session, takes: Sequence[str] | None) -> list[Take]:

@@ -16,7 +16,10 @@ from click.testing import CliRunner, Result
 from facekit import cli
 from facekit.core.errors import CalibrationError, InputError, MissingDependencyError
 
-COMMANDS = sorted(cli.main.commands)
+COMMANDS = [
+    *((name,) for name in sorted(cli.main.commands) if name != "bench"),
+    *(("bench", name) for name in sorted(cli.bench.commands)),
+]
 
 
 def run(*arguments: str | Path) -> Result:
@@ -33,9 +36,9 @@ def test_help_answers_within_three_tenths_of_a_second() -> None:
     assert min(seconds() for _ in range(3)) < 0.3
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself_and_speaks_json(command: str) -> None:
-    answer = run(command, "--help")
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_and_speaks_json(command: tuple[str, ...]) -> None:
+    answer = run(*command, "--help")
     assert answer.exit_code == 0
     assert "--json" in answer.stdout
 
@@ -127,7 +130,7 @@ def test_a_board_that_is_too_large_for_the_paper_is_told(tmp_path: Path) -> None
 
 
 def test_rigs_go_out_and_come_back(tmp_path: Path) -> None:
-    from facekit.calibration.interop import RigFormat
+    from facekit.calibration.interchange.interop import RigFormat
     from facekit.calibration.rigfile import load_rig, save_rig
     from facekit.capture.virtual.layouts import draw_rig, load_layout
 

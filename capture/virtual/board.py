@@ -1,28 +1,57 @@
 """Calibration takes and the colour chart: what the sheets look like and where they are held."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ...core.arrays import Floats
-from ...core.geometry.camera import Rig
+from ...core.geometry.camera import Camera, Rig
+from ...core.geometry.transform import compose
 from ...core.imaging.color import linear_from_srgb
 from ..chart import CHART_SRGB
+from ..patterns import board_image, board_size
 from ..session import BoardSpec
-from ..targets import board_image, board_size
+from ..targets import board_from_face, faces
 from .plane import Sheet
 
 BOARD = BoardSpec(
     squares_x=17, squares_y=12, square_mm=12.0, marker_mm=9.0, dictionary="DICT_5X5_250"
 )
+TWO_SIDED_BOARD = replace(BOARD, back_first_id=102, thickness_mm=6.0)
+"""The same print on both sides of a plate, the markers of the back counting on."""
+MOUNTING_MM = (0.6, 0.4, 0.1)
+MOUNTING_DEG = 0.15
+"""How far off the back of the two-sided board is glued: along its x, y, z, and turned in plane."""
 PX_PER_MM = 8.0
 MARGIN_MM = 10.0
 """White round the squares."""
 
 
-def board_sheet(spec: BoardSpec) -> Sheet:
-    """Return the board as printed, one channel, with `MARGIN_MM` of white round it."""
-    ink = board_image(spec, px_per_mm=PX_PER_MM, margin_mm=MARGIN_MM).astype(np.float32) / 255
+def board_sheet(spec: BoardSpec, *, face: int = 0) -> Sheet:
+    """Return a face as printed, one channel, with `MARGIN_MM` of white round it."""
+    ink = (
+        board_image(faces(spec)[face], px_per_mm=PX_PER_MM, margin_mm=MARGIN_MM).astype(np.float32)
+        / 255
+    )
     return Sheet(art=(0.04 + 0.86 * ink)[..., None].astype(np.float32), px_per_mm=PX_PER_MM)
+
+
+def mounted_back(spec: BoardSpec) -> Floats:
+    """Return `board_from_back` (3, 4): where the back of a two-sided board really is, mm.
+
+    Glued by hand: a little off the nominal place in the middle of the plate.
+    """
+    width, height = board_size(spec)
+    turn = Rotation.from_euler("z", MOUNTING_DEG, degrees=True).as_matrix()
+    middle = np.array([width / 2, height / 2, 0.0])
+    glued = np.column_stack([turn, middle - turn @ middle + MOUNTING_MM])
+    return compose(board_from_face(spec, 1), glued)
+
+
+def seen_face(world_from_board: Floats, camera: Camera) -> int:
+    """Return which side of the plate a camera looks at: 0 the front, 1 the back."""
+    return int(world_from_board[:, 2] @ (camera.center - world_from_board[:, 3]) > 0)
 
 
 def sheet_from_board(world_from_board: Floats) -> Floats:
@@ -67,12 +96,13 @@ def board_poses(
     """Return `world_from_board` (3, 4) that sweep the board from one end of the rig to the other.
 
     Every pose faces some cameras and is seen obliquely by their neighbours, which chains the
-    rig; tilt, roll and place vary over the volume of the head.
+    rig; tilt, roll and place vary over the volume of the head. A two-sided board is turned
+    beyond the ends of the rig, where the cameras of the other end see its back.
     """
     away = rig.centers - target
     yaws = np.degrees(np.arctan2(away[:, 0], away[:, 2]))
     low, high = yaws.min(), yaws.max()
-    inset = min(12.0, (high - low) / 4)
+    inset = min(12.0, (high - low) / 4) if spec.back_first_id is None else -10.0
     poses = []
     for i in range(n_poses):
         along = i / max(1, n_poses - 1)

@@ -9,11 +9,13 @@ from numba import njit
 from ...core.arrays import Bytes, Floats, Floats32
 from ...core.geometry.camera import Camera
 from ...core.geometry.transform import apply
+from .defocus import REACH, blur_by_depth, largest_blur
 from .lights import Lights
+from .planegrid import sample_on_grid
 from .rays import undistorted
 from .sensor import BACKDROP, Optics, develop
 
-_MARGIN_PX = 6  # more than the blur reaches
+_MARGIN_PX = 6  # more than the blur of a sharp lens reaches
 _BACK = 0.22
 """Linear grey of the plate that the sheet is glued on, as seen from behind."""
 
@@ -41,6 +43,7 @@ def photograph_sheet(
     optics: Optics,
     *,
     rng: np.random.Generator,
+    focus_mm: float | None = None,
 ) -> Bytes:
     """Take a picture of a sheet before the backdrop; safe to call from several threads.
 
@@ -48,6 +51,9 @@ def photograph_sheet(
     ----------
     world_from_sheet : (3, 4), mm
         +z of the sheet points into the print.
+    focus_mm : float, optional
+        Depth in focus of a lens with a pupil (`optics.lens_radius_mm`); by default that of
+        the sheet's middle.
 
     Returns
     -------
@@ -55,19 +61,56 @@ def photograph_sheet(
     """
     n_channels = sheet.art.shape[2]
     radiance = np.full((camera.height, camera.width, n_channels), BACKDROP, np.float32)
-    left, top, right, bottom = _window(sheet, world_from_sheet, camera)
+    lens = _Lens.of(sheet, world_from_sheet, camera, optics, focus_mm)
+    left, top, right, bottom = _window(sheet, world_from_sheet, camera, margin_px=lens.margin_px)
     if right > left and bottom > top:
         part = camera.cropped(left, top, width=right - left, height=bottom - top)
         window = np.zeros((part.height, part.width, n_channels), np.float32)
-        _expose(sheet, world_from_sheet, part, lights, optics.supersampling, window)
-        if optics.blur_px:
+        _expose(sheet, world_from_sheet, part, lights, optics, window)
+        if optics.lens_radius_mm:
+            window = blur_by_depth(
+                window, world_from_sheet, part, radius_mm=optics.lens_radius_mm,
+                focus_mm=lens.focus_mm, blur_px=optics.blur_px, most_px=lens.most_blur_px,
+            )  # fmt: skip
+        elif optics.blur_px:
             cv2.GaussianBlur(window, (0, 0), optics.blur_px, dst=window)
         radiance[top:bottom, left:right] = window.reshape(part.height, part.width, n_channels)
     image = develop(radiance, optics, rng=rng)
     return image[..., 0] if n_channels == 1 else image
 
 
-def _window(sheet: Sheet, world_from_sheet: Floats, camera: Camera) -> tuple[int, int, int, int]:
+@dataclass(frozen=True, kw_only=True)
+class _Lens:
+    focus_mm: float
+    most_blur_px: float
+    margin_px: int
+    """More than the blur reaches."""
+
+    @classmethod
+    def of(
+        cls,
+        sheet: Sheet,
+        world_from_sheet: Floats,
+        camera: Camera,
+        optics: Optics,
+        focus_mm: float | None,
+    ) -> "_Lens":
+        if not optics.lens_radius_mm:
+            return cls(focus_mm=np.inf, most_blur_px=optics.blur_px, margin_px=_MARGIN_PX)
+        if focus_mm is None:
+            middle = apply(world_from_sheet, np.array([[*np.divide(sheet.size_mm, 2), 0.0]]))
+            focus_mm = float(camera.project(middle)[1][0])
+        largest = largest_blur(
+            world_from_sheet, sheet.size_mm, camera, radius_mm=optics.lens_radius_mm,
+            focus_mm=focus_mm, blur_px=optics.blur_px,
+        )  # fmt: skip
+        margin = int(np.ceil(REACH * largest)) + 1
+        return cls(focus_mm=focus_mm, most_blur_px=largest, margin_px=margin)
+
+
+def _window(
+    sheet: Sheet, world_from_sheet: Floats, camera: Camera, *, margin_px: int
+) -> tuple[int, int, int, int]:
     """Pixels (left, top, right, bottom) that the sheet can touch; empty where it is not seen."""
     width, height = sheet.size_mm
     edge = np.linspace(0, 1, 17)
@@ -77,21 +120,29 @@ def _window(sheet: Sheet, world_from_sheet: Floats, camera: Camera) -> tuple[int
     if not (depth > 0).all():
         return 0, 0, 0, 0
     size = np.array([camera.width, camera.height])
-    low = np.clip(np.floor(xy.min(axis=0)) - _MARGIN_PX, 0, size).astype(int)
-    high = np.clip(np.ceil(xy.max(axis=0)) + _MARGIN_PX, 0, size).astype(int)
+    low = np.clip(np.floor(xy.min(axis=0)) - margin_px, 0, size).astype(int)
+    high = np.clip(np.ceil(xy.max(axis=0)) + margin_px, 0, size).astype(int)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
 def _expose(
-    sheet: Sheet, world_from_sheet: Floats, camera: Camera, lights: Lights, n: int, out: Floats32
-) -> None:
+    sheet: Sheet, world_from_sheet: Floats, camera: Camera, lights: Lights, optics: Optics,
+    out: Floats32,
+) -> None:  # fmt: skip
     """Fill in n x n samples a pixel of the light that the sheet returns."""
+    n = optics.supersampling
     R, t = world_from_sheet[:, :3], world_from_sheet[:, 3]
     sheet_from_cam = np.ascontiguousarray(R.T @ camera.cam_from_world[:, :3].T)
     origin = R.T @ (camera.center - t)  # the camera in the sheet's frame
     art, facing = sheet.art, -R[:, 2]
     if origin[2] > 0:  # from behind: the bare plate
         art, facing = np.full_like(art, _BACK), -facing
+    if optics.lens_radius_mm and art.shape[2] == 1:  # blurred anyway: the quick way will do
+        sample_on_grid(
+            art[..., 0], sheet.px_per_mm, camera, sheet_from_cam, origin, n=n,
+            light=lights.irradiance(facing), backdrop=BACKDROP, out=out[..., 0],
+        )  # fmt: skip
+        return
     _sample(
         art, sheet.px_per_mm, camera.K, camera.distortion, sheet_from_cam, origin, n,
         np.float32(lights.irradiance(facing)), np.float32(BACKDROP), out,

@@ -20,9 +20,11 @@ from ...core.facemodel.model import FaceModel
 from ...core.facemodel.procedural import procedural_head
 from ...core.files import StageKey, finished, read_json, sha256_file, stage_run, write_json
 from ...core.geometry.camera import Camera, Rig
+from ...core.geometry.transform import compose
 from ...core.imaging.imageio import write_image
 from ..session import (
     SESSION_FILE,
+    BoardSpec,
     CameraInfo,
     Session,
     Shot,
@@ -31,7 +33,18 @@ from ..session import (
     load_session,
     save_session,
 )
-from .board import BOARD, board_poses, board_sheet, chart_sheet, sheet_from_board, sheet_pose
+from ..targets import faces
+from .board import (
+    BOARD,
+    TWO_SIDED_BOARD,
+    board_poses,
+    board_sheet,
+    chart_sheet,
+    mounted_back,
+    seen_face,
+    sheet_from_board,
+    sheet_pose,
+)
 from .chunks import N_THREADS
 from .layouts import Layout, draw_rig, load_layout
 from .lights import Lights, led_ring
@@ -64,6 +77,7 @@ class StudioConfig:
     board_megapixels: float = 6.0  # of the board's photographs; the same cameras, other setting
     expressions: tuple[str, ...] = (NEUTRAL,)  # takes: `neutral`, or modes: `jawOpen=0.6`
     n_board_poses: int = 20  # 0: no calibration takes
+    two_sided_board: bool = False  # a second face on the back, glued on a little off
     color_chart: bool = False  # one take of the colour chart
     empty_plate: bool = False  # one take of the empty studio
     masks: bool = False  # white where the subject is
@@ -98,13 +112,16 @@ def make_session(config: StudioConfig, out: Path) -> Session:
     _claim(out, key)
     with stage_run(out, key):
         takes = [*studio.subject_takes(), *studio.sheet_takes()]
-        save_truth(out / "truth", studio.rig, studio.world_from_board, studio.description())
+        save_truth(
+            out / "truth", studio.rig, studio.world_from_board, studio.description(),
+            board_from_back=studio.board_from_back,
+        )  # fmt: skip
         session = Session(
             folder=out,
             name=f"virtual-{config.seed}",
             cameras=tuple(studio.info(camera) for camera in studio.rig),
             takes=tuple(takes),
-            board=BOARD if config.n_board_poses else None,
+            board=studio.board if config.n_board_poses else None,
         )
         save_session(session)
     return session
@@ -139,6 +156,8 @@ class _Studio:
         )
         for expression in config.expressions:
             parse_expression(self.subject.model, expression)
+        self.board: BoardSpec = TWO_SIDED_BOARD if config.two_sided_board else BOARD
+        self.board_from_back = mounted_back(self.board) if config.two_sided_board else None
         self.world_from_board: dict[str, Floats] = {}
         self.target = np.array(self.layout.target_mm)
 
@@ -224,18 +243,21 @@ class _Studio:
     def _board_takes(self) -> list[Take]:
         config = self.config
         rig = _at_megapixels(self.rig, config.board_megapixels)
-        sheet = board_sheet(BOARD)
+        sheets = [board_sheet(self.board, face=face) for face in range(len(faces(self.board)))]
         poses = board_poses(
-            BOARD, self.rig, config.n_board_poses, target=self.target,
+            self.board, self.rig, config.n_board_poses, target=self.target,
             rng=rng_of(config.seed, "board"),
         )  # fmt: skip
         self.world_from_board = {f"board_{i:02d}": pose for i, pose in enumerate(poses)}
 
         def take(name: str) -> Take:
-            pose = sheet_from_board(self.world_from_board[name])
+            front = self.world_from_board[name]
 
             def expose(camera: Camera) -> Bytes:
-                return self._photograph_sheet(name, sheet, pose, camera)
+                sheet, pose = sheets[0], front
+                if self.board_from_back is not None and seen_face(front, camera):
+                    sheet, pose = sheets[1], compose(front, self.board_from_back)
+                return self._photograph_sheet(name, sheet, sheet_from_board(pose), camera)
 
             return self._take(name, TakeKind.TARGET, rig, expose)
 
@@ -321,7 +343,10 @@ def _key(config: StudioConfig) -> StageKey:
         path = Path(value)
         if path.suffix and path.is_file():
             inputs[name] = sha256_file(path)
-    return StageKey(stage="studio", config=to_mapping(config), inputs=inputs)
+    settings = to_mapping(config)
+    if not config.two_sided_board:  # what sessions of facekit 0.1 were made with
+        del settings["two_sided_board"]
+    return StageKey(stage="studio", config=settings, inputs=inputs)
 
 
 def _claim(out: Path, key: StageKey) -> None:

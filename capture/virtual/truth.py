@@ -28,6 +28,8 @@ class Truth:
     """Take -> (3, 4) pose of the calibration board, for takes that show it."""
     subject: dict[str, object]
     """How the subject was drawn."""
+    board_from_back: Floats | None = None
+    """(3, 4) mm, where the second face of a two-sided board really is; None for one face."""
 
     def mesh(self, take: str) -> Mesh:
         """Return the fine surface of a subject take, mm, head frame."""
@@ -77,16 +79,23 @@ def load_truth(session_folder: Path) -> Truth:
         )
         for entry in values["cameras"]
     )
+    back = values.get("board_from_back")
     return Truth(
         folder=folder,
         rig=Rig(cameras=cameras),
         world_from_board={k: np.array(v) for k, v in values["world_from_board"].items()},
         subject=values["subject"],
+        board_from_back=None if back is None else np.array(back),
     )
 
 
 def save_truth(
-    folder: Path, rig: Rig, world_from_board: dict[str, Floats], subject: dict[str, object]
+    folder: Path,
+    rig: Rig,
+    world_from_board: dict[str, Floats],
+    subject: dict[str, object],
+    *,
+    board_from_back: Floats | None = None,
 ) -> None:
     """Write `truth.json` into the session's `truth/` folder."""
     write_json(
@@ -97,6 +106,7 @@ def save_truth(
             "subject": subject,
             "cameras": [camera.record() for camera in rig],
             "world_from_board": {k: v.tolist() for k, v in world_from_board.items()},
+            **({} if board_from_back is None else {"board_from_back": board_from_back.tolist()}),
         },
     )
 

@@ -5,7 +5,7 @@
 - Pixels: the image spans [0, width] x [0, height]; the **centre of the top-left pixel is
   (0.5, 0.5)**, as in COLMAP. Scaling an image by s is scaling `K` by s, and nothing else.
   OpenCV counts from (0, 0): half a pixel is added where it finds points
-  (`calibration/detect.py`) and where rigs of other programs are read and written
+  (`calibration/target/detect.py`) and where rigs of other programs are read and written
   (`calibration/rigfile.py`, `opencvyaml.py`, `facescapejson.py`).
 - Points in images are (x, y); arrays index [row, col].
 - Distortion: Brown, in OpenCV's order (k1, k2, p1, p2, k3), on normalised coordinates.

@@ -110,3 +110,35 @@ def test_one_common_camera_is_too_few() -> None:
     true = make_rig()
     with pytest.raises(InputError, match="1 cameras in common"):
         calibration_error(Rig(cameras=true.cameras[:1]), true)
+
+
+def test_neighbours_are_pairs_and_agree_where_the_rig_is_exact() -> None:
+    true = make_rig((-60, -30, 0, 30, 60))
+    found = calibration_error(true.moved(ELSEWHERE), true)
+    assert [pair.names for pair in found.pairs] == [(f"cam{i}", f"cam{i + 1}") for i in range(4)]
+    assert found.pair_um_max < 1e-4
+
+
+def test_a_turned_camera_spoils_its_own_pairs() -> None:
+    true = make_rig((-60, -30, 0, 30, 60))
+    angle = np.radians(0.02)
+    turn = np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
+    R = turn @ true["cam3"].cam_from_world[:, :3]
+    turned = replace(true["cam3"], cam_from_world=np.column_stack([R, -R @ true["cam3"].center]))
+    changed = [turned if c.name == "cam3" else c for c in true]
+    found = calibration_error(Rig(cameras=tuple(changed)), true)
+    spoilt = [pair.um for pair in found.pairs if "cam3" in pair.names]
+    others = [pair.um for pair in found.pairs if "cam3" not in pair.names]
+    # a ray is off by 0.35 mm at 1 m; rays of 30 degrees meet twice as far off
+    assert min(spoilt) > 250
+    assert max(spoilt) < 1000
+    assert min(spoilt) > 1.2 * max(others)  # the alignment takes its share of the others
+    assert found.pair_um == pytest.approx(np.mean([*spoilt, *others]))
+
+
+def test_cameras_far_apart_are_no_pair() -> None:
+    found = calibration_error(make_rig((-60, 0, 60)), make_rig((-60, 0, 60)))
+    assert found.pairs == ()
+    assert np.isnan(found.pair_um)

@@ -139,6 +139,8 @@ def test_everything_made_is_shown(virtual_folder: Path, tmp_path: Path) -> None:
     depth = np.full((120, 80), np.nan)
     depth[40:80, 20:60] = 900.0
     np.savez(root / "build" / "neutral" / "views" / "left.npz", depth=depth)
+    steady = {"verdict": "steady", "cameras": {"left": {"verdict": "steady", "motion_px": 0.1}}}
+    (root / "build" / "stability.json").write_text(json.dumps({"takes": {"neutral": steady}}))
     with stage_run(root / "build", StageKey(stage="build", config={}, inputs={})):
         pass
     page = write_report(

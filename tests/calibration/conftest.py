@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from facekit.calibration.detect import BoardView
+from facekit.calibration.target.detect import BoardView
 from facekit.capture.session import BoardSpec, CameraInfo
-from facekit.capture.targets import object_points
+from facekit.capture.targets import board_from_face, n_face_corners, object_points
 from facekit.core.arrays import Floats
 from facekit.core.geometry.camera import Camera, Rig
-from facekit.core.geometry.transform import apply, look_at
+from facekit.core.geometry.transform import apply, compose, look_at
 
 SPEC = BoardSpec(
     squares_x=9, squares_y=7, square_mm=22.0, marker_mm=16.0, dictionary="DICT_5X5_250"
@@ -63,40 +63,58 @@ def photograph(
     rng: np.random.Generator,
     bow_mm: float = 0.0,
     spec: BoardSpec = SPEC,
+    mounting: Floats | None = None,
 ) -> Capture:
-    """Show a board in random poses; cameras that look at its back or too steeply see nothing."""
-    points = object_points(spec)
-    middle = points.mean(axis=0)
-    half = np.abs(points[:, 0] - middle[0]).max()
-    bowed = points.copy()
-    bowed[:, 2] += bow_mm * (((points[:, 0] - middle[0]) / half) ** 2)
+    """Show a board in random poses; cameras that look too steeply at a face do not see it.
+
+    Parameters
+    ----------
+    mounting : (3, 4), optional
+        True place of the back of a two-sided board, against the nominal one.
+    """
+    n_face = n_face_corners(spec)
+    front = object_points(spec)[:n_face]
+    middle = front.mean(axis=0)
+    half = np.abs(front[:, 0] - middle[0]).max()
+    front[:, 2] += bow_mm * (((front[:, 0] - middle[0]) / half) ** 2)
+    bowed = [front]
+    if spec.back_first_id is not None:
+        place = board_from_face(spec, 1)
+        place = place if mounting is None else compose(place, mounting)
+        bowed.append(apply(place, front))
+    widest = 75 if len(bowed) == 1 else 180
     views = []
     for number in range(n_takes):
-        angles = (rng.uniform(-75, 75), rng.uniform(-30, 30), rng.uniform(-180, 180))
+        angles = (rng.uniform(-widest, widest), rng.uniform(-30, 30), rng.uniform(-180, 180))
         turn = Rotation.from_euler("yxz", angles, degrees=True).as_matrix()
         # the board's z points away from who looks at it: turned to face +z of the world
         R = turn @ np.diag([1.0, -1.0, -1.0])
         pose = np.column_stack([R, rng.uniform(-40, 40, 3) - R @ middle])
-        world = apply(pose, bowed)
-        for camera in rig:
-            towards = camera.center - world.mean(axis=0)
-            cosine = -(R[:, 2] @ towards) / np.linalg.norm(towards)
-            xy, _ = camera.project(world)
-            inside = ((xy > 0) & (xy < (camera.width, camera.height))).all(axis=1)
-            if cosine < np.cos(np.radians(65)) or inside.sum() < 20:
-                continue
-            ids = np.flatnonzero(inside).astype(np.int32)
-            seen = xy[ids] + rng.normal(0, noise_px, (len(ids), 2))
-            views.append(BoardView(take=f"t{number:02d}", camera=camera.name, ids=ids, xy=seen))
+        for face, corners in enumerate(bowed):
+            world = apply(pose, corners)
+            outwards = R[:, 2] if face else -R[:, 2]
+            for camera in rig:
+                towards = camera.center - world.mean(axis=0)
+                cosine = (outwards @ towards) / np.linalg.norm(towards)
+                xy, _ = camera.project(world)
+                inside = ((xy > 0) & (xy < (camera.width, camera.height))).all(axis=1)
+                if cosine < np.cos(np.radians(65)) or inside.sum() < 20:
+                    continue
+                rows = np.flatnonzero(inside).astype(np.int32)
+                seen = xy[rows] + rng.normal(0, noise_px, (len(rows), 2))
+                ids = (rows + face * n_face).astype(np.int32)
+                views.append(BoardView(take=f"t{number:02d}", camera=camera.name, ids=ids, xy=seen))
     infos = tuple(
         CameraInfo(id=c.name, width=c.width, height=c.height, focal_35mm=85.0) for c in rig
     )
-    return Capture(spec=spec, cameras=infos, views=tuple(views), rig=rig, corners=bowed)
+    return Capture(
+        spec=spec, cameras=infos, views=tuple(views), rig=rig, corners=np.concatenate(bowed)
+    )
 
 
 @pytest.fixture
 def capture() -> Callable[..., Capture]:
-    """Give `capture(n_cameras, n_takes, noise_px=, seed=, bow_mm=)`."""
+    """Give `capture(n_cameras, n_takes, noise_px=, seed=, bow_mm=, spec=, mounting=)`."""
 
     def make(
         n_cameras: int = 5,
@@ -106,12 +124,23 @@ def capture() -> Callable[..., Capture]:
         seed: int = 0,
         bow_mm: float = 0.0,
         spread_deg: float = 120.0,
+        spec: BoardSpec = SPEC,
+        mounting: Floats | None = None,
     ) -> Capture:
         rng = np.random.default_rng(seed)
         rig = arc_rig(n_cameras, rng, spread_deg=spread_deg)
-        return photograph(rig, n_takes=n_takes, noise_px=noise_px, rng=rng, bow_mm=bow_mm)
+        return photograph(
+            rig, n_takes=n_takes, noise_px=noise_px, rng=rng, bow_mm=bow_mm, spec=spec,
+            mounting=mounting,
+        )  # fmt: skip
 
     return make
+
+
+@pytest.fixture
+def two_sided() -> BoardSpec:
+    """Give the board of `capture` with a second face."""
+    return replace(SPEC, back_first_id=31, thickness_mm=3.0)
 
 
 @pytest.fixture

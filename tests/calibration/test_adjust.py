@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facekit.calibration.adjust import _solve, adjust, freedom, normal_equations
-from facekit.calibration.cholesky import invert_positive, solve_positive
-from facekit.calibration.rigstate import (
+from facekit.calibration.solve.adjust import _held, _solve, adjust, freedom
+from facekit.calibration.solve.cholesky import gram, invert_positive, solve_positive, times_blocks
+from facekit.calibration.solve.gauge import joined_takes, open_motions
+from facekit.calibration.solve.normal import cost, normal_equations, sort_by_view
+from facekit.calibration.solve.rigstate import (
     N_CAMERA,
     Observations,
     RigState,
@@ -74,8 +76,7 @@ def test_elimination_of_corners_equals_the_full_solve(problem, rng):
     state, seen = problem
     seen = replace(seen, xy=seen.xy + rng.normal(0, 0.5, seen.xy.shape))
     free = freedom(state, seen, free_points=True)
-    errors = residuals(state, seen)
-    system = normal_equations(state, seen, errors, free=free, loss_px=1e6)
+    system = normal_equations(state, sort_by_view(seen), free=free, loss_px=1e6)
     damping = 1e-3
     step, points = _solve(system, free, damping)
 
@@ -97,19 +98,96 @@ def test_elimination_of_corners_equals_the_full_solve(problem, rng):
     np.testing.assert_allclose(found * weight, whole * weight, rtol=1e-5, atol=1e-6)
 
 
-def test_normal_equations_are_those_of_the_jacobians(problem):
+@pytest.mark.parametrize("loss_px", [0.4, 1e6])
+def test_normal_equations_are_those_of_the_jacobians(problem, rng, loss_px):
+    """The kernel against the readable derivatives, with and without the loss' weights."""
     state, seen = problem
-    shifted = replace(seen, xy=seen.xy + 0.3)
-    free = freedom(state, shifted, free_points=False)
+    lens = np.array([0.1, -0.4, 3e-3, -2e-3, 0.2])  # all terms of the distortion count
+    state = replace(state, cameras=tuple(replace(c, distortion=lens) for c in state.cameras))
+    shifted = replace(seen, xy=residuals(state, replace(seen, xy=np.zeros_like(seen.xy))))
+    shifted = replace(shifted, xy=shifted.xy + rng.normal(0, 0.3, shifted.xy.shape))
+    free = freedom(state, shifted, free_points=True)
+    system = normal_equations(state, sort_by_view(shifted), free=free, loss_px=loss_px)
     errors = residuals(state, shifted)
-    system = normal_equations(state, shifted, errors, free=free, loss_px=1e6)
-    J, _ = jacobians(state, shifted)
-    dense = np.zeros((2 * len(shifted), state.n_camera_side))
-    for row in range(len(shifted)):
+    J, J_point = jacobians(state, shifted)
+    n, n_side = len(shifted), state.n_camera_side
+    dense = np.zeros((2 * n, n_side + 3 * len(state.points)))
+    for row in range(n):
         columns = state.columns(int(shifted.camera[row]), int(shifted.take[row]))
+        corner = int(shifted.corner[row])
+        place = slice(n_side + 3 * corner, n_side + 3 * corner + 3)
         dense[2 * row : 2 * row + 2, columns] = J[row] * free.camera_side[columns]
-    np.testing.assert_allclose(system.H_cc, dense.T @ dense, rtol=1e-8, atol=1e-6)
-    np.testing.assert_allclose(system.g_c, dense.T @ errors.ravel(), rtol=1e-8, atol=1e-5)
+        dense[2 * row : 2 * row + 2, place] = J_point[row] * free.points[corner]
+    weight = np.repeat(1 / (1 + (errors**2).sum(axis=1) / loss_px**2), 2)
+    H, g = dense.T @ (weight[:, None] * dense), dense.T @ (weight * errors.ravel())
+    scale = np.sqrt(np.maximum(np.diag(H), 1e-12))
+    blocks = np.zeros_like(H[n_side:, n_side:])
+    for corner, block in enumerate(system.H_pp):
+        blocks[3 * corner : 3 * corner + 3, 3 * corner : 3 * corner + 3] = block
+    found = np.block([[system.H_cc, system.H_cp], [system.H_cp.T, blocks]])
+    np.testing.assert_allclose(
+        found / scale / scale[:, None], H / scale / scale[:, None], atol=1e-9
+    )
+    gradient = np.concatenate([system.g_c, system.g_p.ravel()])
+    np.testing.assert_allclose(gradient / scale, g / scale, rtol=1e-8, atol=1e-9)
+
+
+def test_cost_is_that_of_the_residuals(problem, rng):
+    state, seen = problem
+    seen = replace(seen, xy=seen.xy + rng.normal(0, 2, seen.xy.shape))
+    squared = (residuals(state, seen) ** 2).sum(axis=1)
+    rows = sort_by_view(seen)
+    for loss_px in (0.5, 30.0):
+        expected = loss_px**2 * np.log1p(squared / loss_px**2).sum()
+        assert cost(state, rows, loss_px=loss_px) == pytest.approx(expected, rel=1e-10)
+
+
+def test_open_motions_change_no_residual(problem):
+    """Turning, shifting and scaling the rig, turning and shifting the board."""
+    state, seen = problem
+    groups = joined_takes(state, seen)
+    assert [list(group) for group in groups] == [list(range(len(state.rig_from_board)))]
+    motions = open_motions(state, groups)
+    assert motions.shape == (state.n_camera_side, 13)
+    J, J_point = jacobians(state, seen)
+    columns = np.array(
+        [state.columns(int(c), int(t)) for c, t in zip(seen.camera, seen.take, strict=True)]
+    )
+    for n, motion in enumerate(motions.T):
+        corners = np.zeros_like(state.points)
+        if n == 6:  # the size: corners move away from the board's origin
+            corners = state.points
+        elif 7 <= n < 10:
+            corners = np.cross(np.eye(3)[n - 7], state.points)
+        elif n >= 10:
+            corners = np.tile(np.eye(3)[n - 10], (len(state.points), 1))
+        moved = np.einsum("nek,nk->ne", J, motion[columns])
+        moved += np.einsum("nei,ni->ne", J_point, corners[seen.corner])
+        by_side = np.abs(np.einsum("nek,nk->ne", J, motion[columns])).max()
+        assert np.abs(moved).max() < 1e-8 * max(by_side, 1.0)
+
+
+def test_holding_the_frame_takes_nothing_from_a_step(problem, rng):
+    """However the open motions are held, the best step foretells the same decrease."""
+    state, seen = problem
+    rows = sort_by_view(replace(seen, xy=seen.xy + rng.normal(0, 0.5, seen.xy.shape)))
+    spared = []
+    for held in (True, False):
+        free = freedom(state, seen, free_points=True, held=held)
+        system = normal_equations(state, rows, free=free, loss_px=1e6)
+        solvable = system if held else _held(system, open_motions(state, joined_takes(state, seen)))
+        side, points = _solve(solvable, free, 1e-12)
+        spared.append(-(system.g_c @ side + (system.g_p * points).sum()) / 2)
+    assert spared[0] == pytest.approx(spared[1], rel=1e-5)
+
+
+def test_products_are_those_of_numpy(rng):
+    A, blocks = rng.normal(size=(13, 18)), rng.normal(size=(6, 3, 3))
+    np.testing.assert_allclose(gram(A), A @ A.T, atol=1e-12)
+    whole = np.zeros((18, 18))
+    for n, block in enumerate(blocks):
+        whole[3 * n : 3 * n + 3, 3 * n : 3 * n + 3] = block.T
+    np.testing.assert_allclose(times_blocks(A, blocks), A @ whole, atol=1e-12)
 
 
 def test_adjust_returns_from_a_disturbed_start(problem, rng):

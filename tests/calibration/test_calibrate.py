@@ -10,7 +10,15 @@ from facekit.calibration import calibrate as stage
 from facekit.calibration.calibrate import CalibrateConfig, calibrate
 from facekit.calibration.record import Residuals, joint_rms, rms
 from facekit.calibration.rigfile import load_rig, load_rig_record
-from facekit.capture.session import BoardSpec, CameraInfo, Session, Shot, Take, TakeKind
+from facekit.capture.session import (
+    BoardSpec,
+    CameraInfo,
+    MeasuredLength,
+    Session,
+    Shot,
+    Take,
+    TakeKind,
+)
 from facekit.core.errors import CalibrationError, ConfigError
 from facekit.core.files import sha256_file
 from facekit.core.imaging.imageio import write_image
@@ -64,6 +72,36 @@ def test_writes_what_it_returns(made, tmp_path):
     for a, b in (("C00", "C01"), ("C01", "C02"), ("C00", "C02")):
         true = np.linalg.norm(seen.rig[a].center - seen.rig[b].center)
         assert np.linalg.norm(rig[a].center - rig[b].center) == pytest.approx(true, abs=0.3)
+
+
+def test_says_how_far_to_trust_it(made, tmp_path):
+    session, _, _ = made
+    result = calibrate(session, tmp_path / "out", CalibrateConfig())
+    gates = {gate["name"]: gate for gate in result["gates"]}
+    assert result["verdict"] in ("good", "weak", "unfit")
+    assert gates["held_out_rms_px"]["value"] == result["held_out_rms_px"]
+    assert gates["sigma_head_um"]["value"] == result["sigma_head_um"]
+    assert gates["views"]["value"] == min(own["n_views"] for own in result["cameras"].values())
+    assert result["held_out_takes"] == 2
+    assert result["rms_px"] < result["held_out_rms_px"] < 2 * result["rms_px"]
+    provenance = load_rig_record(tmp_path / "out")["provenance"]
+    for key in ("verdict", "gates", "held_out_rms_px", "sigma_pair_um"):
+        assert provenance[key] == result[key]
+
+
+def test_measured_lengths_win_over_the_nominal_size(made, tmp_path):
+    session, _, _ = made
+    lengths = (MeasuredLength(first=0, second=7, mm=7 * 22 * 1.001),)
+    measured = replace(session, board=replace(session.board, lengths=lengths))
+    nominal = calibrate(session, tmp_path / "a", CalibrateConfig())
+    result = calibrate(measured, tmp_path / "b", CalibrateConfig())
+    assert result["scale"].startswith("1 measured length of the board: +")
+    # the corners themselves are known to some microns in 154 mm
+    assert result["board"]["scale_ppm"] == pytest.approx(1000, abs=100)
+    assert result["board"]["lengths"][0]["residual_mm"] == pytest.approx(0, abs=1e-9)
+    a, b = (np.array(r["cameras"]["C00"]["center_mm"]) for r in (nominal, result))
+    factor = 1 + 1e-6 * result["board"]["scale_ppm"]
+    np.testing.assert_allclose(b, a * factor, atol=1e-6)
 
 
 def test_residuals_are_those_of_the_rig(made, tmp_path):
@@ -229,7 +267,11 @@ def test_an_absurd_result_is_not_written(made, tmp_path, monkeypatch):
     late = {v.name: replace(v, take=t) for v, t in zip(own, takes[1:] + takes[:1], strict=True)}
     mixed = tuple(late.get(view.name, view) for view in seen.views)
     monkeypatch.setattr(stage, "detect_session", lambda *a, **k: mixed)
-    words = r"C01 \([\d.]+ px rms; worst t\d\d/C01 .*photographs of another take"
+    # which photographs stand under which take follows from the other cameras
+    words = (
+        r"C01 \([\d.]+ px rms; worst t\d\d/C01 .*photographs of C01 fit the other cameras when "
+        r"filed under other takes \(t\d\d is t\d\d, "
+    )
     with pytest.raises(CalibrationError, match=words):
         calibrate(session, tmp_path / "out", CalibrateConfig(free_board=False))
     assert not (tmp_path / "out" / "rig.json").exists()

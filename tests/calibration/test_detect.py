@@ -6,15 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from facekit.calibration.detect import (
+from facekit.calibration.target.detect import (
     BoardView,
     board_mismatch,
     detect_board,
     detect_session,
     usable,
 )
+from facekit.capture.patterns import board_image, board_size, marker_points
 from facekit.capture.session import BoardSpec, Session, Shot, Take, TakeKind
-from facekit.capture.targets import board_image, marker_points, object_points
+from facekit.capture.targets import object_points
 from facekit.core.errors import InputError
 from facekit.core.files import sha256_file
 from facekit.core.imaging.imageio import write_image
@@ -29,7 +30,7 @@ MARGIN_MM = 8.0
 def warped(spec, quad, *, size=(1200, 900)):
     """Return a photograph of the board with its outer corners at `quad` (4, 2) px, and truth."""
     flat = board_image(spec, px_per_mm=PX_PER_MM, margin_mm=MARGIN_MM)
-    width, height = spec.squares_x * spec.square_mm, spec.squares_y * spec.square_mm
+    width, height = board_size(spec)
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
     px_from_mm = cv2.getPerspectiveTransform(corners.astype(np.float32), np.float32(quad))
     drawn = np.array([[PX_PER_MM, 0, PX_PER_MM * MARGIN_MM], [0, PX_PER_MM, PX_PER_MM * MARGIN_MM],
@@ -99,9 +100,28 @@ def test_half_a_board_keeps_its_ids():
 
 
 def test_second_face_is_told_apart_by_its_ids():
-    image, _ = warped(replace(SPEC, first_id=100), QUADS["frontal"])
+    image, truth = warped(replace(SPEC, first_id=100), QUADS["frontal"])
     ids, _, n_markers = detect_board(image, SPEC)
     assert (len(ids), n_markers) == (0, 0)
+    both = replace(SPEC, back_first_id=100, thickness_mm=6.0)
+    ids, xy, n_markers = detect_board(image, both)
+    np.testing.assert_array_equal(ids, len(truth) + np.arange(len(truth)))  # the back's
+    assert n_markers == 27
+    assert np.abs(xy - truth).max() < 0.2
+    assert "first_id" not in board_mismatch(image, replace(both, squares_x=6, squares_y=9))
+
+
+def test_a_two_sided_board_taken_for_a_plain_one_is_named():
+    image, _ = warped(replace(SPEC, first_id=27), QUADS["frontal"])
+    assert "it fits with first_id 27, the back of a two-sided board" in board_mismatch(image, SPEC)
+
+
+def test_usable_counts_each_face_for_itself():
+    both = replace(SPEC, back_first_id=100, thickness_mm=6.0)
+    ids = 40 + np.array([0, 1, 2, 8, 9, 10], np.int32)
+    back = BoardView(take="t", camera="c", ids=ids, xy=np.zeros((6, 2)))
+    row = BoardView(take="t", camera="c", ids=ids[:3], xy=np.zeros((3, 2)))
+    assert usable([back, row], min_corners=3, spec=both) == [back]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +177,9 @@ def test_session_is_detected_once(session, tmp_path, monkeypatch):
     assert [view.name for view in first] == ["t1/A", "t1/B"]
     assert [len(view.ids) > 0 for view in first] == [True, False]
     assert first[1].problem == "no board seen"
-    monkeypatch.setattr("facekit.calibration.detect.detect_board", None)  # would raise if used
+    monkeypatch.setattr(
+        "facekit.calibration.target.detect.detect_board", None
+    )  # would raise if used
     again = detect_session(session, SPEC, cache=cache)
     np.testing.assert_array_equal(first[0].xy, again[0].xy)
 
@@ -179,6 +201,25 @@ def test_square_size_does_not_count_but_the_layout_does(session, tmp_path):
     assert len(list(cache.iterdir())) == n_files
     detect_session(session, replace(SPEC, first_id=7), cache=cache)
     assert len(list(cache.iterdir())) == 2 * n_files
+
+
+def test_the_number_of_threads_changes_nothing():
+    image, _ = warped(SPEC, QUADS["oblique"])
+    before = cv2.getNumThreads()
+    try:
+        found = []
+        for n_threads in (1, 3):
+            cv2.setNumThreads(n_threads)
+            found.append(detect_board(image, SPEC)[1])
+    finally:
+        cv2.setNumThreads(before)
+    np.testing.assert_array_equal(*found)
+
+
+def test_the_stage_leaves_opencv_s_threads_as_they_were(session, tmp_path):
+    before = cv2.getNumThreads()
+    detect_session(session, SPEC, cache=tmp_path / "corners")
+    assert cv2.getNumThreads() == before
 
 
 def test_unreadable_photograph_is_named(session, tmp_path):
@@ -216,3 +257,13 @@ def test_few_markers_out_of_place_are_another_layout():
     image = markers_alone(replace(SPEC, squares_x=13, squares_y=4), [0, 3, 5, 13, 16, 18])
     assert len(detect_board(image, SPEC)[0]) == 0
     assert "layout does not match" in board_mismatch(image, SPEC)
+
+
+@pytest.mark.parametrize("quad", QUADS.values(), ids=QUADS)
+@pytest.mark.parametrize(
+    ("made", "asked"),
+    [({"legacy_pattern": True}, {}), ({}, {"legacy_pattern": True}), ({}, {"first_id": 3})],
+)
+def test_no_corner_is_named_by_a_wrong_layout(made, asked, quad):
+    image, _ = warped(replace(SPEC, **made), quad)
+    assert len(detect_board(image, replace(SPEC, **asked))[0]) == 0

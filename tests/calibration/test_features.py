@@ -7,7 +7,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from facekit.calibration.features import (
+from facekit.calibration.structure.features import (
     Features,
     FeatureSettings,
     find_features,
@@ -101,7 +101,9 @@ def test_caches_are_used_and_damaged_ones_redone(tmp_path, rng, monkeypatch):
     kept.write_bytes(kept.read_bytes()[:100])
     again = found_in(image, tmp_path)
     np.testing.assert_array_equal(first.xy, again.xy)
-    monkeypatch.setattr("facekit.calibration.features._search", None)  # would raise if used
+    monkeypatch.setattr(
+        "facekit.calibration.structure.features._search", None
+    )  # would raise if used
     np.testing.assert_array_equal(found_in(image, tmp_path).descriptors, first.descriptors)
 
 
@@ -111,7 +113,7 @@ def test_pairs_are_matched_once(tmp_path, rng, monkeypatch):
     digests = {"a": "a", "b": "b"}
     first = match_pairs(found, digests, settings=SETTINGS, cache=tmp_path / "c")
     assert list(first) == [("a", "b")]
-    monkeypatch.setattr("facekit.calibration.features.match_features", None)
+    monkeypatch.setattr("facekit.calibration.structure.features.match_features", None)
     again = match_pairs(found, digests, settings=SETTINGS, cache=tmp_path / "c")
     np.testing.assert_array_equal(first["a", "b"], again["a", "b"])
 

@@ -11,7 +11,7 @@ import pycolmap
 import pytest
 from scipy.spatial.transform import Rotation
 
-from facekit.calibration.interop import RigFormat, export_rig, guess_format, import_rig
+from facekit.calibration.interchange.interop import RigFormat, export_rig, guess_format, import_rig
 from facekit.core.errors import InputError, SchemaError
 from facekit.core.geometry.camera import Camera, Rig
 

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from facekit.calibration.interop import RigFormat, export_rig, import_rig
+from facekit.calibration.interchange.interop import RigFormat, export_rig, import_rig
 from facekit.core.errors import InputError, SchemaError
 from facekit.core.geometry.camera import Camera, Rig
 

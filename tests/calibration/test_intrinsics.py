@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facekit.calibration.intrinsics import (
+from facekit.calibration.solve.intrinsics import (
     all_first_intrinsics,
     as_photographed,
     first_intrinsics,

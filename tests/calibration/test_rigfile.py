@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facekit.calibration.colmap import export_colmap, import_colmap
+from facekit.calibration.interchange.colmap import export_colmap, import_colmap
 from facekit.calibration.rigfile import export_opencv, load_rig, load_rig_record, save_rig
 from facekit.core.errors import InputError, SchemaError
 from facekit.core.geometry.camera import Camera, Rig

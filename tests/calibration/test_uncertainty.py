@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from facekit.calibration.rig import estimate_rig
+from facekit.calibration.solve.rig import estimate_rig
 from facekit.core.geometry.transform import align_similarity
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from facekit.capture.ingest import IngestConfig, IngestResult, ingest
 from facekit.capture.layout import Layout
+from facekit.capture.patterns import board_image
 from facekit.capture.session import BoardSpec, TakeKind, load_session
-from facekit.capture.targets import board_image
 from facekit.core.errors import InputError
 from facekit.core.imaging.imageio import read_image, write_image
 
@@ -55,6 +55,13 @@ def test_a_folder_per_camera_gives_complete_takes_of_unchanged_originals(tmp_pat
             assert shot.source == f"{shot.camera}/IMG_000{int(take.id[-1])}.jpg"
             assert (shot.serial, shot.lens, shot.focal_mm) == (f"77{shot.camera}9", "85 mm", 85.0)
             assert shot.time == "2026-03-04T00:01:40.25"
+
+
+def test_one_folder_that_is_said_to_be_a_take_holds_a_photograph_of_each_camera(tmp_path, shoot):
+    for camera in ("v0", "v1", "v2"):
+        shoot(tmp_path / "source" / "head" / f"{camera}.png")
+    result = ingest(tmp_path / "source", tmp_path / "out", IngestConfig(layout=Layout.TAKES))
+    assert _sources(result) == {"head": {c: f"head/{c}.png" for c in ("v0", "v1", "v2")}}
 
 
 def test_a_folder_per_take_is_told_from_a_folder_per_camera(tmp_path, shoot):

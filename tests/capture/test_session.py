@@ -1,13 +1,16 @@
 """`session.json` says the same after a round trip, and what is wrong with it otherwise."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from facekit.capture.session import (
+    BoardPattern,
     BoardSpec,
     CameraInfo,
+    MeasuredLength,
     Refusal,
     Session,
     Shot,
@@ -85,4 +88,32 @@ def test_a_session_cannot_name_files_outside_itself(session, name):
     values["takes"][0]["shots"][0]["file"] = name
     path.write_text(json.dumps(values))
     with pytest.raises(SchemaError, match="outside"):
+        load_session(session.folder)
+
+
+def test_boards_of_earlier_sessions_are_written_as_they_were(session):
+    board = json.loads((session.folder / "session.json").read_text())["board"]
+    assert list(board) == [
+        "squares_x", "squares_y", "square_mm", "marker_mm", "dictionary", "legacy_pattern",
+        "inverted", "first_id",
+    ]  # fmt: skip
+
+
+def test_all_that_is_known_of_a_board_is_kept(session):
+    board = BoardSpec(
+        squares_x=6, squares_y=5, square_mm=39.0, marker_mm=30.0,
+        dictionary="DICT_APRILTAG_36h11", pattern=BoardPattern.APRILGRID, back_first_id=30,
+        thickness_mm=6.0, lengths=(MeasuredLength(first=0, second=19, mm=225.03),),
+    )  # fmt: skip
+    told = replace(session, board=board)
+    save_session(told)
+    assert load_session(session.folder) == told
+
+
+def test_an_unknown_pattern_is_answered_with_the_known(session):
+    path = session.folder / "session.json"
+    values = json.loads(path.read_text())
+    values["board"]["pattern"] = "dots"
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError, match="one of charuco, aprilgrid, checkerboard; got 'dots'"):
         load_session(session.folder)

@@ -8,20 +8,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facekit.calibration.detect import detect_board
-from facekit.capture.session import BoardSpec
-from facekit.capture.targets import (
-    PAPERS_MM,
+from facekit.calibration.target.detect import detect_board
+from facekit.capture.boards import parse_board
+from facekit.capture.patterns import (
     black_rectangles,
     board_image,
     board_size,
     charuco_board,
     marker_points,
+)
+from facekit.capture.session import BoardSpec
+from facekit.capture.targets import (
+    PAPERS_MM,
+    board_from_face,
+    describe,
+    faces,
+    n_face_corners,
     object_points,
     sheet_size,
     write_target,
 )
 from facekit.core.errors import ConfigError
+from facekit.core.geometry.transform import apply
 
 SPEC = BoardSpec(
     squares_x=8, squares_y=6, square_mm=21.0, marker_mm=15.0, dictionary="DICT_5X5_250"
@@ -198,3 +206,78 @@ def test_opencv_finds_the_printed_board_by_itself(sheet):
     corners, ids, _, _ = cv2.aruco.CharucoDetector(charuco_board(SPEC)).detectBoard(sheet[0])
     assert len(ids) == 35
     assert len(corners) == 35
+
+
+TWO_SIDED = spec(back_first_id=24, thickness_mm=6.0)
+
+
+def test_the_back_lies_behind_the_front_turned_round():
+    n = n_face_corners(TWO_SIDED)
+    front, back = np.split(object_points(TWO_SIDED), [n])
+    np.testing.assert_array_equal(front, object_points(SPEC))
+    np.testing.assert_allclose(back[:, 2], 6.0)
+    # looked at from behind, the back's first row runs the other way
+    np.testing.assert_allclose(back[:7, 0], front[:7, 0][::-1], atol=1e-9)
+    np.testing.assert_allclose(back[:, 1], front[:, 1])
+    placed = board_from_face(TWO_SIDED, 1)
+    assert np.linalg.det(placed[:, :3]) == pytest.approx(1)
+    np.testing.assert_allclose(placed[:, 2], [0, 0, -1])  # into the print, from behind
+    np.testing.assert_allclose(apply(placed, object_points(faces(TWO_SIDED)[1])), back)
+    assert [face.first_id for face in faces(TWO_SIDED)] == [0, 24]
+
+
+def test_both_faces_are_printed(tmp_path):
+    write_target(TWO_SIDED, tmp_path / "b.png", dpi=DPI)
+    for name, face in (("b.png", 0), ("b-back.png", 1)):
+        with Image.open(tmp_path / name) as picture:
+            ids, xy, _ = detect_board(np.asarray(picture), TWO_SIDED)
+        n = n_face_corners(TWO_SIDED)
+        np.testing.assert_array_equal(ids, face * n + np.arange(n))
+        offset = xy - object_points(faces(TWO_SIDED)[face])[:, :2] * PX_PER_MM
+        assert np.ptp(offset, axis=0).max() < 0.1
+    write_target(TWO_SIDED, tmp_path / "b.pdf")
+    pages = re.findall(rb"/Type /Page\b", (tmp_path / "b.pdf").read_bytes())
+    assert len(pages) == 2
+
+
+@pytest.mark.parametrize("text", ["aprilgrid:4x3:30:0.3", "checkerboard:8x5:21"])
+def test_other_patterns_are_printed_true_to_size(tmp_path, text):
+    own = parse_board(text)
+    write_target(own, tmp_path / "b.png", dpi=DPI)
+    with Image.open(tmp_path / "b.png") as picture:
+        ids, xy, _ = detect_board(np.asarray(picture), own)
+    assert len(ids) == n_face_corners(own)
+    # the printing library's anti-aliasing shifts edges of long paths by hundredths of a pixel
+    assert np.ptp(xy - object_points(own)[:, :2] * PX_PER_MM, axis=0).max() < 0.2
+
+
+def test_a_tag_reads_as_kalibr_prints_it():
+    own = parse_board("aprilgrid:2x2:10:0.3")
+    cell = 1.0
+    image = board_image(own, px_per_mm=10.0)
+    # tag 0 stands at the lower left, its code within a border of two cells; the first code
+    # of the family, in rows from the top left, most significant bit first
+    left, top = marker_points(own)[0, 0, :2] + 2 * cell
+    at = (np.arange(6) + 0.5) * cell
+    bits = image[np.ix_(np.intp(10 * (top + at)), np.intp(10 * (left + at)))] > 128
+    assert int("".join("1" if bit else "0" for bit in bits.ravel()), 2) == 0xD5D628584
+
+
+def test_rectangles_of_all_patterns_cover_the_dark_area():
+    for text in ("aprilgrid:4x3:30:0.3", "checkerboard:8x5:21", "aprilgrid:4x3:30:0.3:inverted"):
+        own = parse_board(text)
+        rectangles = black_rectangles(own)
+        area = np.prod(rectangles[:, 2:] - rectangles[:, :2], axis=1).sum()
+        drawn = board_image(own, px_per_mm=10.0)
+        assert area * 100 == pytest.approx((255 - drawn.astype(float)).sum() / 255, rel=1e-3)
+
+
+def test_every_board_is_described():
+    grid = parse_board("aprilgrid:6x6:88:0.3:two-sided:thickness=6:length=0-1=88.01")
+    assert describe(grid) == (
+        "AprilGrid 6 x 6 tags, tag 88 mm, gap 26.4 mm, DICT_APRILTAG_36h11, first id 0, "
+        "two-sided, back from id 36, 6 mm thick, 1 measured length"
+    )
+    assert (
+        describe(parse_board("checkerboard:8x5:21")) == "checkerboard 8 x 5 squares, square 21 mm"
+    )

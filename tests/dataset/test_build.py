@@ -11,13 +11,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facekit.calibration.rigfile import save_rig
+from facekit.calibration.check import TakeCheck
+from facekit.calibration.rigfile import load_rig, save_rig
+from facekit.calibration.stability.stabilityreport import CameraStability, StabilityReport, Verdict
+from facekit.calibration.stability.tiefit import changed
 from facekit.capture.session import TakeKind
 from facekit.core.errors import ConfigError, EstimationError, InputError
 from facekit.core.geometry.camera import Rig
 from facekit.core.geometry.meshio import load_mesh
 from facekit.core.imaging.imageio import write_image
 from facekit.dataset.build import BuildConfig, build_dataset
+from facekit.dataset.rigcheck import RigCheck
 
 TINY = BuildConfig(megapixels=1.0, start_megapixels=0.005)  # 72 x 80 px, then 144 x 160
 
@@ -237,3 +241,37 @@ def test_megapixels_need_to_be_positive(ball, tmp_path):
     session = ball.session(tmp_path / "session")
     with pytest.raises(ConfigError, match="above 0"):
         build_dataset(session, ball.rig, tmp_path / "build", BuildConfig(megapixels=0.0))
+
+
+def test_steady_rig_changes_nothing(ball, built, tmp_path):
+    folder, session, summary = built
+    assert summary["takes"]["smile"]["rig_check"] in ("steady", "too few ties")
+    record = json.loads((folder / "build/smile/stability.json").read_text())
+    assert record["moved"] == []
+    assert not (folder / "build/smile/rig.repaired.json").exists()
+    off = build_dataset(session, ball.rig, tmp_path / "off", replace(TINY, check_rig=RigCheck.OFF))
+    assert off["takes"]["smile"]["rig_check"] is None
+    assert not (tmp_path / "off/smile/stability.json").exists()
+    one, other = (path / "smile/mesh.ply" for path in (folder / "build", tmp_path / "off"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_repaired_rig_is_used_and_said(ball, tmp_path, monkeypatch):
+    """A check that finds a camera moved: its rig is the one of the meshes, kept beside them."""
+    session = ball.session(tmp_path / "session")
+    wrong = list(ball.rig.cameras)
+    wrong[2] = changed(wrong[2], np.array([0, 0.02, 0, 0, 0, 0, 0]))
+    moved = CameraStability(name="cam2", verdict=Verdict.TURNED, n_ties=99, motion_px=6.0)
+    report = StabilityReport(cameras=(moved,), moved=("cam2",))
+    monkeypatch.setattr(
+        "facekit.dataset.rigcheck.check_take",
+        lambda *_, **__: TakeCheck(report=report, repaired=ball.rig),
+    )
+    rig = replace(ball.rig, cameras=tuple(wrong))
+    figures = build_dataset(session, rig, tmp_path / "build", TINY)["takes"]["smile"]
+    assert figures["rig_check"] == "moved"
+    assert "cam2 was turned" in figures["remarks"][0]
+    used = load_rig(tmp_path / "build/smile/rig.repaired.json")
+    np.testing.assert_array_equal(used["cam2"].cam_from_world, ball.rig["cam2"].cam_from_world)
+    with np.load(tmp_path / "build/smile/views/cam2.npz") as maps:
+        np.testing.assert_allclose(maps["cam_from_world"], ball.rig["cam2"].cam_from_world)

@@ -21,6 +21,16 @@ def test_nine_bodies_stand_ear_to_ear() -> None:
     assert pitch.min() < 0 < pitch.max()
 
 
+def test_the_level_arc_has_its_front_thrice() -> None:
+    layout = load_layout("arc30")
+    places = sorted((place.yaw_deg, place.pitch_deg) for place in layout.cameras)
+    level = [(float(yaw), 0.0) for yaw in range(-90, 91, 30)]
+    assert places == sorted([*level, (0.0, 28.0), (0.0, -28.0)])
+    assert max(abs(place.roll_deg) for place in layout.cameras) == 1.5
+    rig = draw_rig(layout, megapixels=44.8, rng=np.random.default_rng(0))
+    assert abs(rig.cameras[0].width - 8192) < 10 and abs(rig.cameras[0].height - 5464) < 10
+
+
 def test_a_drawn_rig_sees_the_head_at_the_asked_size() -> None:
     rig = draw_rig(load_layout("nine"), megapixels=1.5, rng=np.random.default_rng(0))
     for camera in rig:
@@ -75,7 +85,7 @@ def test_errors_in_a_layout_are_sentences(tmp_path: Path, text: str, complaint: 
 
 
 def test_unknown_names_are_answered_with_the_known(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no rig layout 'eleven'.*five, nine, pair"):
+    with pytest.raises(ConfigError, match="no rig layout 'eleven'.*arc30, five, nine, pair"):
         load_layout("eleven")
     with pytest.raises(ConfigError, match="absent"):
         load_layout(str(tmp_path / "absent.yaml"))

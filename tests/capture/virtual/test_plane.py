@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facekit.calibration.detect import detect_board
+from facekit.calibration.target.detect import detect_board
 from facekit.capture.chart import CHART_SRGB
 from facekit.capture.targets import object_points
 from facekit.capture.virtual.board import (

@@ -1,0 +1,1 @@
+"""Rigs of other programs, in and out."""

@@ -1,0 +1,1 @@
+"""From board views to a rig, and what is known of it."""

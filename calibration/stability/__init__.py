@@ -1,0 +1,1 @@
+"""Whether cameras still stand as calibrated, and their repair."""

@@ -1,0 +1,1 @@
+"""Rigs from the subject itself: features, matches, mapping."""

@@ -1,0 +1,1 @@
+"""What photographs show of boards and coded markers."""
