@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facekit.calibration import detect
+from facekit.calibration.target import detect
 from facekit.calibration.target.detect import detect_board
 from facekit.capture.targets import object_points
 from facekit.capture.virtual.board import (
