@@ -116,6 +116,8 @@ def _camera_figures(
         }
         if estimate.held_out is not None:
             values["held_out_rms_px"] = estimate.held_out.by_camera_px[index]
+        pupil, focus = estimate.pupil_and_focus_mm[index]
+        values |= {"pupil_mm": pupil, "focus_mm": focus}
         figures[name] |= {key: float(v) for key, v in values.items() if np.isfinite(v)}
     return figures
 
@@ -136,6 +138,7 @@ def _checks(estimate: RigEstimate) -> dict[str, Any]:
 def _board_record(spec: BoardSpec, shape: BoardShape) -> dict[str, Any]:
     record: dict[str, Any] = {
         "free": shape.free,
+        "shape": str(shape.kind),
         "warp_mm": shape.warp_mm,
         "rms_mm": shape.rms_mm,
         "square_mm": spec.square_mm,

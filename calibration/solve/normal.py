@@ -5,15 +5,23 @@ keeping them, which is several times faster (tests hold the two together). Sums 
 order of views and corners: equal inputs give equal results.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
 
 from ...core.arrays import Bools, Floats, Ints
-from .rigstate import N_CAMERA, N_INTRINSICS, N_POSE, Observations, RigState, rows_by_view
+from .rigstate import (
+    N_CAMERA,
+    N_DEFOCUS,
+    N_INTRINSICS,
+    N_POSE,
+    N_VIEW,
+    Observations,
+    RigState,
+    rows_by_view,
+)
 
-N_VIEW = N_CAMERA + N_POSE
 NO_LOSS_PX = 1e6  # as a loss' scale: plain least squares
 
 
@@ -55,6 +63,8 @@ class Sorted:
     """(N,)."""
     xy: Floats
     """(N, 2) px."""
+    noise: Floats
+    """(n_views,) relative."""
 
 
 def sort_by_view(seen: Observations) -> Sorted:
@@ -69,13 +79,14 @@ def sort_by_view(seen: Observations) -> Sorted:
         start=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32),
         corner=np.ascontiguousarray(seen.corner[order]),
         xy=np.ascontiguousarray(seen.xy[order]),
+        noise=np.ones(len(groups)) if seen.noise is None else seen.noise[first],
     )
 
 
 def cost(state: RigState, seen: Sorted, *, loss_px: float) -> float:
     """Return Cauchy's loss of the residuals, summed, px²."""
     total = _cost(*_arrays(state), seen.camera, seen.take, seen.start, seen.corner, seen.xy,
-                  loss_px**2)  # fmt: skip
+                  seen.noise, loss_px**2)  # fmt: skip
     return float(total)
 
 
@@ -92,27 +103,57 @@ def normal_equations(
         g_p=np.zeros((n_points, 3)),
     )
     _accumulate(
-        *_arrays(state), seen.camera, seen.take, seen.start, seen.corner, seen.xy, loss_px**2,
-        free.camera_side, free.points,
+        *_arrays(state), seen.camera, seen.take, seen.start, seen.corner, seen.xy, seen.noise,
+        loss_px**2, free.camera_side, free.points,
         system.H_cc, system.H_cp, system.H_pp, system.g_c, system.g_p,
     )  # fmt: skip
     return system
 
 
+def on_basis(
+    system: NormalEquations, free: Freedom, basis: Floats | None
+) -> tuple[NormalEquations, Freedom]:
+    """Return the equations of a board of which the corners move by the basis together.
+
+    The chain rule on the equations of single corners; without a basis these are returned.
+
+    Returns
+    -------
+    NormalEquations
+        No corners: x, y and z of each term stand behind the camera side.
+    Freedom
+        Likewise.
+    """
+    if basis is None or not free.points.any():
+        return system, free
+    n_side, n = len(system.H_cc), 3 * basis.shape[1]
+    H, g = np.zeros((n_side + n, n_side + n)), np.zeros(n_side + n)
+    H[:n_side, :n_side], g[:n_side] = system.H_cc, system.g_c
+    _add_basis(basis, system.H_cp, system.H_pp, system.g_p, H, g)
+    extended = replace(system, H_cc=H, g_c=g)
+    side = np.concatenate([free.camera_side, np.ones(n, dtype=bool)])
+    return extended, Freedom(camera_side=side, points=np.zeros_like(free.points))
+
+
 def _arrays(state: RigState) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return intrinsics (n, 9), camera poses (n, 3, 4), board poses (n, 3, 4), corners."""
+    """Return intrinsics and defocus (n, 11), camera and board poses (n, 3, 4), corners."""
     lenses = [np.append(c.K[[0, 1, 0, 1], [0, 1, 2, 2]], c.distortion) for c in state.cameras]
+    defocus = np.zeros((len(lenses), N_DEFOCUS)) if state.defocus is None else state.defocus
     poses = np.array([camera.cam_from_world for camera in state.cameras], dtype=np.float64)
     boards = np.ascontiguousarray(state.rig_from_board, dtype=np.float64)
-    return np.array(lenses), poses, boards, np.ascontiguousarray(state.points, dtype=np.float64)
+    points = np.ascontiguousarray(state.points, dtype=np.float64)
+    return np.column_stack([lenses, defocus]), poses, boards, points
 
 
 @njit(cache=True)
-def _cost(lenses, poses, boards, points, cameras, takes, starts, corners, xy, loss2):  # type: ignore[no-untyped-def]
+def _cost(lenses, poses, boards, points, cameras, takes, starts, corners, xy, noise, loss2):  # type: ignore[no-untyped-def]
     """Return the summed loss; infinite where a corner lies behind a camera."""
     total = 0.0
     for view in range(len(cameras)):
         lens, pose, board = lenses[cameras[view]], poses[cameras[view]], boards[takes[view]]
+        n0 = pose[0, 0] * board[0, 2] + pose[0, 1] * board[1, 2] + pose[0, 2] * board[2, 2]
+        n1 = pose[1, 0] * board[0, 2] + pose[1, 1] * board[1, 2] + pose[1, 2] * board[2, 2]
+        n2 = pose[2, 0] * board[0, 2] + pose[2, 1] * board[1, 2] + pose[2, 2] * board[2, 2]
         for row in range(starts[view], starts[view + 1]):
             p = points[corners[row]]
             a = board[0, 0] * p[0] + board[0, 1] * p[1] + board[0, 2] * p[2] + board[0, 3]
@@ -128,15 +169,42 @@ def _cost(lenses, poses, boards, points, cameras, takes, starts, corners, xy, lo
             radial = 1 + r2 * (lens[4] + r2 * (lens[5] + r2 * lens[8]))
             xd = x * radial + 2 * lens[6] * x * y + lens[7] * (r2 + 2 * x * x)
             yd = y * radial + lens[6] * (r2 + 2 * y * y) + 2 * lens[7] * x * y
-            e0 = lens[0] * xd + lens[2] - xy[row, 0]
-            e1 = lens[1] * yd + lens[3] - xy[row, 1]
+            off = (lens[10] - lens[9] / z) / (z * (n0 * x + n1 * y + n2))  # see `defocus_terms`
+            e0 = (lens[0] * xd + lens[2] + off * n0 / lens[0] - xy[row, 0]) / noise[view]
+            e1 = (lens[1] * yd + lens[3] + off * n1 / lens[1] - xy[row, 1]) / noise[view]
             total += loss2 * np.log1p((e0 * e0 + e1 * e1) / loss2)
     return total
 
 
 @njit(cache=True)
+def _add_basis(basis, H_cp, H_pp, g_p, H, g):  # type: ignore[no-untyped-def]
+    """Fill in what stands behind the camera side (one thread: see `cholesky`)."""
+    n_side = len(H_cp)
+    for p in range(len(basis)):
+        for a in range(basis.shape[1]):
+            part = basis[p, a]
+            if part == 0:  # another face
+                continue
+            at = n_side + 3 * a
+            for i in range(3):
+                g[at + i] += part * g_p[p, i]
+            for row in range(n_side):
+                for i in range(3):
+                    H[row, at + i] += part * H_cp[row, 3 * p + i]
+            for b in range(basis.shape[1]):
+                both = part * basis[p, b]
+                if both != 0:
+                    for i in range(3):
+                        for j in range(3):
+                            H[at + i, n_side + 3 * b + j] += both * H_pp[p, i, j]
+    for row in range(n_side):
+        for column in range(n_side, len(H)):
+            H[column, row] = H[row, column]
+
+
+@njit(cache=True)
 def _accumulate(  # type: ignore[no-untyped-def]
-    lenses, poses, boards, points, cameras, takes, starts, corners, xy, loss2,
+    lenses, poses, boards, points, cameras, takes, starts, corners, xy, noise, loss2,
     free_side, free_points, H_cc, H_cp, H_pp, g_c, g_p,
 ):  # fmt: skip
     """Add all observations to the (zero) normal equations."""
@@ -152,6 +220,9 @@ def _accumulate(  # type: ignore[no-untyped-def]
             columns[k] = camera * N_CAMERA + k
         for k in range(N_POSE):
             columns[N_CAMERA + k] = len(lenses) * N_CAMERA + take * N_POSE + k
+        for k in range(N_DEFOCUS):
+            last = len(lenses) * N_CAMERA + len(boards) * N_POSE + camera * N_DEFOCUS
+            columns[N_CAMERA + N_POSE + k] = last + k
         block[:] = 0.0
         gradient[:] = 0.0
         for row in range(starts[view], starts[view + 1]):
@@ -162,7 +233,9 @@ def _accumulate(  # type: ignore[no-untyped-def]
                 continue
             error[0] -= xy[row, 0]
             error[1] -= xy[row, 1]
-            weight = 1 / (1 + (error[0] ** 2 + error[1] ** 2) / loss2)  # of Cauchy's loss
+            precision = 1 / noise[view] ** 2
+            squared = precision * (error[0] ** 2 + error[1] ** 2)
+            weight = precision / (1 + squared / loss2)  # of Cauchy's loss
             for k in range(N_VIEW):
                 if not free_side[columns[k]]:
                     J[0, k] = 0.0
@@ -196,9 +269,11 @@ def _derive(lens, pose, board, point, J, J_point, projected):  # type: ignore[no
     """Fill in the derivatives and the projection; False where the corner lies behind."""
     on_board = np.empty(3)
     turned = np.empty(3)
+    normal = np.empty(3)
     for i in range(3):
         on_board[i] = board[i, 0] * point[0] + board[i, 1] * point[1] + board[i, 2] * point[2]
     for i in range(3):
+        normal[i] = pose[i, 0] * board[0, 2] + pose[i, 1] * board[1, 2] + pose[i, 2] * board[2, 2]
         turned[i] = (
             pose[i, 0] * (on_board[0] + board[0, 3])
             + pose[i, 1] * (on_board[1] + board[1, 3])
@@ -221,6 +296,12 @@ def _derive(lens, pose, board, point, J, J_point, projected):  # type: ignore[no
     projected[0], projected[1] = fx * xd + lens[2], fy * yd + lens[3]
     J[:] = 0.0
     J[0, 0], J[1, 1], J[0, 2], J[1, 3] = xd, yd, 1.0, 1.0
+    distance = z * (normal[0] * x + normal[1] * y + normal[2])
+    defocus = N_CAMERA + N_POSE
+    J[0, defocus + 1], J[1, defocus + 1] = normal[0] / distance / fx, normal[1] / distance / fy
+    for e in range(2):
+        J[e, defocus] = -J[e, defocus + 1] / z
+        projected[e] += lens[9] * J[e, defocus] + lens[10] * J[e, defocus + 1]
     J[0, 4], J[1, 4] = fx * x * r2, fy * y * r2
     J[0, 5], J[1, 5] = fx * x * r2 * r2, fy * y * r2 * r2
     J[0, 8], J[1, 8] = fx * x * r2 * r2 * r2, fy * y * r2 * r2 * r2

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..frame import upright
 from ..target.detect import BoardView, usable
 from .adjust import RELATIVE_DECREASE, adjust, freedom
 from .boardshape import BoardShape, check_lengths, size_gradient, sized
+from .defocus import pupil_and_focus, with_defocus
 from .exchange import Misplaced, foreign_cameras, misplaced_views
 from .graph import PosedView, check_connected, pose_views
 from .headpoints import HeadUncertainty, head_uncertainty
@@ -23,8 +24,10 @@ from .heldout import HeldOut, held_out
 from .intrinsics import all_first_intrinsics
 from .misfiled import explain
 from .mounting import Board, board_of, first_state, one_face, settled
+from .noise import loss_scale, view_noise
 from .rejection import RejectedView, Rejection, reject
 from .rigstate import Observations, RigState, residuals
+from .smooth import with_smooth_board
 from .sufficiency import (
     absurd_cameras,
     check_found,
@@ -38,8 +41,6 @@ log = logging.getLogger(__name__)
 
 MIN_TAKES_FREE = 5  # fewer poses do not tell the board's shape from the cameras' distortion
 N_ROUNDS = 8  # of the loss' scale following the residuals, at most
-LOSS_MEDIANS = 2.0  # Cauchy's scale, in medians of the residuals
-LOSS_FLOOR_PX = 0.02
 LOSS_SETTLED = 0.03  # relative change of the scale below which it is final
 ROUGH = 1e-2  # relative decrease of the cost that ends a round before the last
 MOSTLY = 0.5  # of a camera's views rejected: its photographs are looked at as a whole
@@ -69,6 +70,9 @@ class RigEstimate:
     """None: too few takes to keep some apart."""
     world_from_board: Floats
     """(n_takes, 3, 4), mm."""
+    pupil_and_focus_mm: Floats
+    """(n_cameras, 2) diameter of the entrance pupil and depth in focus, where what is out of
+    focus was seen to be displaced; else NaN."""
     unregistered: Mapping[str, int]
     """Cameras left out, with their number of views: too few, and no lens data."""
 
@@ -183,6 +187,7 @@ def _estimate(
         head=head_uncertainty(state, of),
         held_out=held_out(state, kept_seen, free_points=found.free, loss_px=found.loss_px),
         world_from_board=np.array([compose(world_from_rig, p) for p in state.rig_from_board]),
+        pupil_and_focus_mm=pupil_and_focus(state),
         unregistered=given.unregistered,
     )
 
@@ -249,9 +254,13 @@ def _solved(given: _Input, board: Board, *, free_board: bool, spec: BoardSpec) -
     still = [e.view for e in given.posed if (e.view.take, e.view.camera) not in gone]
     check_connected(still, names)
     check_not_guessed(given.cameras, still)
-    state, loss_px = _round(
-        state, seen[rejection.kept], free_points=free, tolerance=RELATIVE_DECREASE
-    )
+    if free:
+        seen = replace(seen, noise=view_noise(state, seen, rejection.kept))
+    used = seen[rejection.kept]
+    state, loss_px = _round(state, used, free_points=free, tolerance=RELATIVE_DECREASE)
+    if free and not absurd_cameras(state, seen, rejection.kept, takes):
+        state = with_defocus(state, used, loss_px=loss_px)
+        state = with_smooth_board(state, used, board, loss_px=loss_px)
     kept = reject(state, seen, names, takes).kept
     absurd = absurd_cameras(state, seen, kept, takes)
     if absurd:
@@ -268,7 +277,7 @@ def _adjusted(state: RigState, seen: Observations, *, free_points: bool) -> tupl
     """Adjust until the loss' scale, which follows the residuals, stays; return it too."""
     before = 0.0
     for n in range(N_ROUNDS):
-        loss_px = _loss_px(state, seen)
+        loss_px = loss_scale(state, seen)
         if n == N_ROUNDS - 1 or abs(loss_px - before) <= LOSS_SETTLED * loss_px:
             break
         before = loss_px
@@ -279,14 +288,9 @@ def _adjusted(state: RigState, seen: Observations, *, free_points: bool) -> tupl
 def _round(
     state: RigState, seen: Observations, *, free_points: bool, tolerance: float
 ) -> tuple[RigState, float]:
-    loss_px = _loss_px(state, seen)
+    loss_px = loss_scale(state, seen)
     state = adjust(state, seen, free_points=free_points, loss_px=loss_px, tolerance=tolerance)
     return state, loss_px
-
-
-def _loss_px(state: RigState, seen: Observations) -> float:
-    median = float(np.median(np.linalg.norm(residuals(state, seen), axis=1)))
-    return max(LOSS_MEDIANS * median, LOSS_FLOOR_PX)
 
 
 def _size_gradient(
