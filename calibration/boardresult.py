@@ -138,7 +138,6 @@ def _checks(estimate: RigEstimate) -> dict[str, Any]:
 def _board_record(spec: BoardSpec, shape: BoardShape) -> dict[str, Any]:
     record: dict[str, Any] = {
         "free": shape.free,
-        "shape": str(shape.kind),
         "warp_mm": shape.warp_mm,
         "rms_mm": shape.rms_mm,
         "square_mm": spec.square_mm,

@@ -20,7 +20,7 @@ from .target.scalebars import measure_bars, parse_bars, summarise
 
 log = logging.getLogger(__name__)
 
-CALIBRATION_VERSION = 4
+CALIBRATION_VERSION = 5
 """Raised whenever a change moves results: older ones are then computed again."""
 
 

@@ -21,7 +21,7 @@ from ...core.arrays import Bools, Floats, Ints
 from ...core.errors import CalibrationError
 from .cholesky import gram, solve_positive, times_blocks
 from .gauge import joined_takes, open_motions
-from .normal import Freedom, NormalEquations, cost, normal_equations, on_basis, sort_by_view
+from .normal import Freedom, NormalEquations, cost, normal_equations, sort_by_view
 from .rigstate import N_CAMERA, N_DEFOCUS, N_INTRINSICS, N_POSE, Observations, RigState
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,6 @@ def freedom(
     takes = np.ones((len(state.rig_from_board), N_POSE), dtype=bool)
     takes[np.bincount(seen.take, minlength=len(takes)) == 0] = False
     enough: Bools = np.bincount(seen.corner, minlength=len(state.points)) >= MIN_SIGHTINGS
-    if state.basis is not None:
-        enough = (state.basis != 0).any(axis=1)
     if free_points and held:
         takes[[group[0] for group in joined_takes(state, seen)]] = False
         arms = np.abs([camera.cam_from_world[:, 3] for camera in state.cameras])
@@ -84,11 +82,10 @@ def freedom(
 
 @dataclass(frozen=True, kw_only=True)
 class Explained:
-    """What an adjusted state leaves of the observations, and what it took for that."""
+    """What an adjusted state leaves of the observations."""
 
     loss: float
     """px²."""
-    n_unknown: int
     variance: float
     """Loss that a degree of freedom of the noise leaves, px²."""
 
@@ -97,11 +94,8 @@ def explained(state: RigState, seen: Observations, *, loss_px: float) -> Explain
     """Return how well a state with free corners explains `seen`, for comparison with others."""
     loss = cost(state, sort_by_view(seen), loss_px=loss_px)
     free = freedom(state, seen, free_points=True)
-    n_board = int(free.points.sum()) if state.basis is None else state.basis.shape[1]
-    n_unknown = int(free.camera_side.sum()) + 3 * n_board
-    return Explained(
-        loss=loss, n_unknown=n_unknown, variance=loss / max(2 * len(seen) - n_unknown, 1)
-    )
+    n_unknown = int(free.camera_side.sum()) + 3 * int(free.points.sum())
+    return Explained(loss=loss, variance=loss / max(2 * len(seen) - n_unknown, 1))
 
 
 def adjust(
@@ -170,11 +164,10 @@ def adjust_free(
         system = normal_equations(state, rows, free=free, loss_px=loss_px)
         if groups:
             system = _held(system, open_motions(state, groups))
-        system, unknown = on_basis(system, free, state.basis)
         while True:
-            step = _solve(system, unknown, damping)
+            step = _solve(system, free, damping)
             if step is not None:
-                trial = _stepped(state, *step)
+                trial = state.stepped(*step)
                 after = cost(trial, rows, loss_px=loss_px)
                 if after < now:
                     break
@@ -188,14 +181,6 @@ def adjust_free(
             break
     log.debug("adjusted in %d steps, cost %.6g", n_steps, now)
     return _checked(state, now)
-
-
-def _stepped(state: RigState, camera_side: Floats, points: Floats) -> RigState:
-    """Return the state a step further; behind the camera side may stand factors of the basis."""
-    n_side = state.n_camera_side
-    if state.basis is not None and len(camera_side) > n_side:
-        points = state.basis @ camera_side[n_side:].reshape(-1, 3)
-    return state.stepped(camera_side[:n_side], points)
 
 
 def _held(system: NormalEquations, motions: Floats) -> NormalEquations:

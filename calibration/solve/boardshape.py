@@ -7,7 +7,6 @@ places of the front's corners.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 
@@ -18,17 +17,6 @@ from ...core.geometry.transform import Similarity, align_similarity
 from .adjust import MIN_SIGHTINGS
 from .mounting import Board, Mounting, mounting_of
 from .rigstate import Observations, RigState
-
-
-class ShapeKind(StrEnum):
-    """How the board's corners followed the photographs."""
-
-    FREE = "free"
-    """Each by itself."""
-    SMOOTH = "smooth"
-    """Together, by low polynomials on each face."""
-    HELD = "held"
-    """Not at all: too few poses, each face was taken as flat and exact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +49,8 @@ class BoardShape:
 
     corners: Floats
     """(n_corners, 3) mm, in the board's frame; the nominal place where nothing was seen."""
-    kind: ShapeKind
+    free: bool
+    """False: too few poses, each face was taken as flat and exact."""
     rms_mm: float
     """Largest of the faces."""
     warp_mm: float
@@ -75,11 +64,6 @@ class BoardShape:
     """How much larger than nominal the measured lengths make the print."""
     scale_sigma_ppm: float | None = None
     """Standard deviation from the measurements; None where the nominal size counts."""
-
-    @property
-    def free(self) -> bool:
-        """Whether the corners followed the photographs in any way."""
-        return self.kind is not ShapeKind.HELD
 
 
 def check_lengths(lengths: Sequence[MeasuredLength], seen: Observations, n_corners: int) -> None:
@@ -128,15 +112,9 @@ def sized(
         A length names a corner that was not seen.
     """
     check_lengths(lengths, seen, len(state.points))
-    enough: Bools = np.bincount(seen.corner, minlength=len(state.points)) >= MIN_SIGHTINGS
-    sighted = enough.copy()
+    sighted: Bools = np.bincount(seen.corner, minlength=len(state.points)) >= MIN_SIGHTINGS
     if not free:
         sighted[:] = True
-    elif state.basis is not None:  # what was seen of a face tells of all of it
-        sighted = (state.basis != 0).any(axis=1)
-    kind = ShapeKind.HELD if not free else ShapeKind.FREE
-    if free and state.basis is not None:
-        kind = ShapeKind.SMOOTH
     front = sighted.copy()
     front[nominal.n_face :] = False
     fit: Similarity = align_similarity(*_matched(state, nominal, front, sighted))
@@ -147,9 +125,7 @@ def sized(
     corners = nominal.corners.copy()
     corners[sighted] = fit(state.points[sighted])
     shapes = tuple(
-        _face_shape(
-            state.points, nominal, face, sighted, n_seen=int(enough[nominal.rows(face)].sum())
-        )
+        _face_shape(state.points, nominal, face, sighted)
         for face in range(len(nominal.board_from_face))
     )
     both = nominal.two_sided and _joined(seen, nominal)
@@ -157,7 +133,7 @@ def sized(
     result = replace(state.scaled(scale).in_board_frame(board_from_state), points=corners * larger)
     return result, BoardShape(
         corners=result.points,
-        kind=kind,
+        free=free,
         rms_mm=max(shape.rms_mm for shape in shapes),
         warp_mm=max(shape.warp_mm for shape in shapes),
         faces=shapes,
@@ -223,18 +199,16 @@ def _checked(points: Floats, length: MeasuredLength) -> LengthCheck:
     )
 
 
-def _face_shape(
-    points: Floats, nominal: Board, face: int, sighted: Bools, *, n_seen: int
-) -> FaceShape:
+def _face_shape(points: Floats, nominal: Board, face: int, sighted: Bools) -> FaceShape:
     rows = sighted.copy()
     rows[: nominal.rows(face).start] = False
     rows[nominal.rows(face).stop :] = False
     if rows.sum() < 3:
-        return FaceShape(n_seen=int(n_seen), rms_mm=0.0, warp_mm=0.0)
+        return FaceShape(n_seen=int(rows.sum()), rms_mm=0.0, warp_mm=0.0)
     on_face = nominal.on_face[rows]
     difference = align_similarity(points[rows], on_face)(points[rows]) - on_face
     return FaceShape(
-        n_seen=int(n_seen),
+        n_seen=int(rows.sum()),
         rms_mm=float(np.sqrt((difference**2).sum(axis=1).mean())),
         warp_mm=float(np.ptp(difference[:, 2])),
     )

@@ -22,14 +22,11 @@ def joined_takes(state: RigState, seen: Observations) -> list[Ints]:
     """Return the takes that shared corners join, in groups.
 
     Where no take shows both faces of a two-sided board, nothing ties one face to the other:
-    each then may be moved by itself. Corners that only move together are joined too.
+    each then may be moved by itself.
     """
-    corners = seen.corner
-    if state.basis is not None:
-        corners = np.argmax(state.basis != 0, axis=1)[corners]  # the first term of their face
     n_takes = len(state.rig_from_board)
     shown = np.zeros((n_takes, len(state.points)), dtype=bool)
-    shown[seen.take, corners] = True
+    shown[seen.take, seen.corner] = True
     take, corner = np.nonzero(shown)
     n = n_takes + len(state.points)
     graph = coo_array((np.ones(len(take)), (take, corner + n_takes)), shape=(n, n))

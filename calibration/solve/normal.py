@@ -5,7 +5,7 @@ keeping them, which is several times faster (tests hold the two together). Sums 
 order of views and corners: equal inputs give equal results.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -110,31 +110,6 @@ def normal_equations(
     return system
 
 
-def on_basis(
-    system: NormalEquations, free: Freedom, basis: Floats | None
-) -> tuple[NormalEquations, Freedom]:
-    """Return the equations of a board of which the corners move by the basis together.
-
-    The chain rule on the equations of single corners; without a basis these are returned.
-
-    Returns
-    -------
-    NormalEquations
-        No corners: x, y and z of each term stand behind the camera side.
-    Freedom
-        Likewise.
-    """
-    if basis is None or not free.points.any():
-        return system, free
-    n_side, n = len(system.H_cc), 3 * basis.shape[1]
-    H, g = np.zeros((n_side + n, n_side + n)), np.zeros(n_side + n)
-    H[:n_side, :n_side], g[:n_side] = system.H_cc, system.g_c
-    _add_basis(basis, system.H_cp, system.H_pp, system.g_p, H, g)
-    extended = replace(system, H_cc=H, g_c=g)
-    side = np.concatenate([free.camera_side, np.ones(n, dtype=bool)])
-    return extended, Freedom(camera_side=side, points=np.zeros_like(free.points))
-
-
 def _arrays(state: RigState) -> tuple[Floats, Floats, Floats, Floats]:
     """Return intrinsics and defocus (n, 11), camera and board poses (n, 3, 4), corners."""
     lenses = [np.append(c.K[[0, 1, 0, 1], [0, 1, 2, 2]], c.distortion) for c in state.cameras]
@@ -174,32 +149,6 @@ def _cost(lenses, poses, boards, points, cameras, takes, starts, corners, xy, no
             e1 = (lens[1] * yd + lens[3] + off * n1 / lens[1] - xy[row, 1]) / noise[view]
             total += loss2 * np.log1p((e0 * e0 + e1 * e1) / loss2)
     return total
-
-
-@njit(cache=True)
-def _add_basis(basis, H_cp, H_pp, g_p, H, g):  # type: ignore[no-untyped-def]
-    """Fill in what stands behind the camera side (one thread: see `cholesky`)."""
-    n_side = len(H_cp)
-    for p in range(len(basis)):
-        for a in range(basis.shape[1]):
-            part = basis[p, a]
-            if part == 0:  # another face
-                continue
-            at = n_side + 3 * a
-            for i in range(3):
-                g[at + i] += part * g_p[p, i]
-            for row in range(n_side):
-                for i in range(3):
-                    H[row, at + i] += part * H_cp[row, 3 * p + i]
-            for b in range(basis.shape[1]):
-                both = part * basis[p, b]
-                if both != 0:
-                    for i in range(3):
-                        for j in range(3):
-                            H[at + i, n_side + 3 * b + j] += both * H_pp[p, i, j]
-    for row in range(n_side):
-        for column in range(n_side, len(H)):
-            H[column, row] = H[row, column]
 
 
 @njit(cache=True)

@@ -27,7 +27,6 @@ from .mounting import Board, board_of, first_state, one_face, settled
 from .noise import loss_scale, view_noise
 from .rejection import RejectedView, Rejection, reject
 from .rigstate import Observations, RigState, residuals
-from .smooth import with_smooth_board
 from .sufficiency import (
     absurd_cameras,
     check_found,
@@ -260,7 +259,6 @@ def _solved(given: _Input, board: Board, *, free_board: bool, spec: BoardSpec) -
     state, loss_px = _round(state, used, free_points=free, tolerance=RELATIVE_DECREASE)
     if free and not absurd_cameras(state, seen, rejection.kept, takes):
         state = with_defocus(state, used, loss_px=loss_px)
-        state = with_smooth_board(state, used, board, loss_px=loss_px)
     kept = reject(state, seen, names, takes).kept
     absurd = absurd_cameras(state, seen, kept, takes)
     if absurd:

@@ -61,9 +61,6 @@ class RigState:
     """(n_takes, 3, 4), mm."""
     points: Floats
     """(n_corners, 3) the board's corners, mm."""
-    basis: Floats | None = None
-    """(n_corners, n_terms) x, y and z of the corners move by sums of these columns only; None:
-    each corner by itself."""
     defocus: Floats | None = None
     """(n_cameras, 2) px² mm² and px² mm, see `defocus`; None: what is out of focus is not
     displaced."""

@@ -11,14 +11,7 @@ import numpy as np
 from ...core.arrays import Bools, Floats, Ints
 from .adjust import freedom
 from .cholesky import gram, invert_positive, times_blocks
-from .normal import (
-    NO_LOSS_PX,
-    Freedom,
-    NormalEquations,
-    normal_equations,
-    on_basis,
-    sort_by_view,
-)
+from .normal import NO_LOSS_PX, Freedom, NormalEquations, normal_equations, sort_by_view
 from .rigstate import N_CAMERA, N_INTRINSICS, Observations, RigState, residuals
 
 ASSUMED_SHARE = 0.005  # of the longer side: spread of principal points about the middle
@@ -90,19 +83,12 @@ def covariance(
     if seen.noise is not None:
         errors = errors / seen.noise[:, None]
     system = normal_equations(state, sort_by_view(seen), free=free, loss_px=NO_LOSS_PX)
-    gradient = np.zeros_like(state.points) if size_gradient is None else size_gradient
-    by_term = np.zeros(len(free.camera_side))  # of the size, by what is no corner
-    system, unknown = on_basis(system, free, state.basis)
-    if unknown is not free and state.basis is not None:
-        by_term = np.concatenate([by_term, (state.basis.T @ gradient).ravel()])
-        prior = np.concatenate([prior, np.zeros(len(by_term) - len(prior))])
-    free = unknown
     rows = np.flatnonzero(free.camera_side).astype(np.int32)
     used = np.flatnonzero(free.points).astype(np.int32)
     n_free = len(rows) + 3 * len(used)
     variance = float((errors**2).sum()) / max(errors.size - n_free, 1)
+    gradient = np.zeros_like(state.points) if size_gradient is None else size_gradient
     H, by_size, own_size = _eliminated(system, rows, used, gradient)
-    by_size = by_size + by_term[rows]
     H[np.diag_indices(len(rows))] += variance * prior[rows]
     inverse = variance * _inverse(H)
 
