@@ -327,7 +327,8 @@ def consent(file: Path, as_json: bool) -> None:
     "--board",
     default="17x12:12:9:DICT_5X5_250",
     show_default=True,
-    help="Squares across x down : square mm : marker mm : dictionary.",
+    help="Squares across x down : square mm : marker mm : dictionary [:two-sided]; "
+    "or aprilgrid:6x6:35:0.3 (tag mm : gap in tags), checkerboard:10x7:25, or a file.",
 )
 @click.option("--paper", help="A4, A3, A2, A1, A0, Letter, Tabloid; as large as need be if absent.")
 @click.option(
@@ -542,6 +543,27 @@ def bench_calibration(
 
     config = settings(CalibrationBenchConfig, config_file, assignments, **given)
     _show(as_json, "Calibration against its truth", run_bench(config, out))
+
+
+@bench.command("stereo")
+@click.option("--out", type=OUT_PATH, default=Path("outputs/bench/stereo"), show_default=True,
+              help="Keeps the photographs, so that a second run goes on.")  # fmt: skip
+@click.option("--scene", help="A seed of the virtual studio, or the folder of a stereo scene.")
+@click.option("--layout", help="Rig layout of a seed: a name or a YAML file.")
+@click.option("--subject", help="Head of a seed: builtin, ict, or the file of an ICT face model.")
+@click.option("--megapixels", multiple=True, help="A size to reconstruct at; again for more.")
+@config_options
+@json_option
+def bench_stereo(
+    out: Path, config_file: Path | None, assignments: Sequence[str], as_json: bool, **given: Any
+) -> None:
+    """Build a mesh of known truth at 1.5 and 6 megapixels; accuracy, relief, cost."""
+    from .benchmarks.stereo_bench import bench_stereo as run_bench
+    from .benchmarks.stereo_bench_config import StereoBenchConfig
+
+    given["megapixels"] = given["megapixels"] or None
+    config = settings(StereoBenchConfig, config_file, assignments, **given)
+    _show(as_json, "Stereo against its truth", run_bench(config, out))
 
 
 @main.command()

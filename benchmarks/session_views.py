@@ -1,7 +1,8 @@
-"""The stereo maps of a session's views: depth, normals and confidence, side by side."""
+"""What stereo made of a session's views: their health, and the maps side by side."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -9,8 +10,22 @@ import numpy as np
 from ..calibration.frame import orientations
 from ..capture.session import Session
 from ..core.arrays import AnyFloats, Bytes
+from ..core.errors import FacekitError
+from ..core.files import read_json
 from ..core.geometry.camera import Rig
-from ..core.report import Block, Gallery, Missing, Picture, Section, picture
+from ..core.report import (
+    Block,
+    Cell,
+    Gallery,
+    Missing,
+    Picture,
+    Section,
+    Status,
+    Table,
+    Text,
+    picture,
+)
+from ..dataset.build import SUMMARY
 from .session_images import (
     amount_picture,
     depth_picture,
@@ -25,7 +40,7 @@ _MAX_TAKES = 2
 
 def views_section(session: Session, build_folder: Path | None, rig: Rig | None) -> Section:
     """Return the section: for each built take, every view's depth, normals and confidence."""
-    blocks: list[Block] = []
+    blocks: list[Block] = _health(build_folder)
     turn = orientations(session)
     for folder in _take_folders(build_folder)[:_MAX_TAKES]:
         rows: dict[str, list[Picture]] = {"depth": [], "normals": [], "confidence": []}
@@ -45,6 +60,51 @@ def views_section(session: Session, build_folder: Path | None, rig: Rig | None) 
     if not blocks:
         blocks = [Missing(what="Depth maps", how="facekit build-dataset")]
     return Section(title="Stereo views", blocks=blocks)
+
+
+_HEALTH = {
+    "ncc": "agreement, NCC", "shift_x_px": "shift right, px", "shift_y_px": "shift down, px",
+    "spread_px": "spread, px", "sharpness": "sharpness", "clipped_percent": "clipped, %",
+}  # fmt: skip
+
+
+def _health(build_folder: Path | None) -> list[Block]:
+    """Return, of each built take, what is said of its photographs and how they agree."""
+    blocks: list[Block] = []
+    for take, record in _built(build_folder).items():
+        blocks += [Text(text=f"{take}: {r}", status=Status.NOTE) for r in record.get("remarks", [])]
+        health = record.get("view_health") or {}
+        by_view = (record.get("photo_consistency") or {}).get("views", {})
+        rows: list[list[Cell]] = [
+            [
+                name,
+                *(_cell(one.get(key)) for key in _HEALTH),
+                *(_cell(by_view.get(name, {}).get(key)) for key in ("psnr_db", "ncc")),
+            ]
+            for name, one in health.items()
+        ]
+        if rows:
+            caption = (
+                f"{take}: patches of each photograph against the mean of the others', and how "
+                "well the others predict it through the mesh."
+            )
+            columns = ["camera", *_HEALTH.values(), "predicted, dB", "predicted, NCC"]
+            blocks.append(Table(columns=columns, rows=rows, caption=caption))
+    return blocks
+
+
+def _built(build_folder: Path | None) -> Mapping[str, Mapping[str, Any]]:
+    if build_folder is None or not (build_folder / SUMMARY).is_file():
+        return {}
+    try:
+        takes = read_json(build_folder / SUMMARY).get("takes", {})
+    except FacekitError:
+        return {}
+    return {str(take): record for take, record in takes.items() if isinstance(record, Mapping)}
+
+
+def _cell(value: object) -> Cell:
+    return f"{value:.3g}" if isinstance(value, (int, float)) else "–"
 
 
 _CAPTIONS = {

@@ -131,7 +131,7 @@ def stage_run(folder: Path, key: StageKey) -> Iterator[StageRun]:
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STAGE_RECORD).unlink(missing_ok=True)
-    run, start = StageRun(), time.perf_counter()
+    run, start, start_cpu = StageRun(), time.perf_counter(), time.process_time()
     yield run
     write_json(
         folder / STAGE_RECORD,
@@ -144,6 +144,7 @@ def stage_run(folder: Path, key: StageKey) -> Iterator[StageRun]:
             "config": dict(key.config),
             "inputs": dict(key.inputs),
             "seconds": round(time.perf_counter() - start, 3),
+            "cpu_seconds": round(time.process_time() - start_cpu, 3),
             "results": run.results,
         },
     )

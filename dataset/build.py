@@ -14,6 +14,8 @@ from ..core.console import track
 from ..core.errors import ConfigError, EstimationError, FacekitError, InputError
 from ..core.files import hash_of, sha256_file, write_json
 from ..core.geometry.camera import Camera, Rig
+from .appraisal import HEALTH_STAGE, PHOTO_STAGE, appraised
+from .cost import expected_cost
 from .rigcheck import RigCheck, checked_rig
 from .stages import run_stages
 from .take import TakeJob, stages_of
@@ -21,7 +23,7 @@ from .take import TakeJob, stages_of
 log = logging.getLogger(__name__)
 
 SUMMARY = "build.json"
-_VERSION = 1  # of what the stages compute: a change makes older results stale
+_VERSION = 2  # of what the stages compute: a change makes older results stale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,36 +104,41 @@ def build_take(
         inputs=_input_hashes(session, take, used),
     )  # fmt: skip
     used, remarks = checked.rig, [*remarks, *checked.remarks]
-    size = _typical_pixels(session, take, used) / 1e6
+    size = min(_typical_pixels(session, take, used) / 1e6, config.megapixels)
     job = TakeJob(
         session=session,
         take=take,
         rig=used,
         folder=folder,
         megapixels=config.megapixels,
-        n_halvings=_n_halvings(min(size, config.megapixels), config.start_megapixels),
+        n_halvings=_n_halvings(size, config.start_megapixels),
         auto_mask=config.auto_mask,
         seed=config.seed,
     )
+    cost = expected_cost(len(used), size)
     log.info(
-        "%s: %d views at %.2g megapixels, up to about %.1f GB of memory",
-        take.id, len(used), min(size, config.megapixels), _expected_gb(job, size),
+        "%s: %d views at %.2g megapixels, up to about %.0f processor seconds and %.1f GB",
+        take.id, len(used), size, cost.cpu_s, cost.gb,
     )  # fmt: skip
     results = run_stages(
         folder,
-        stages_of(job),
+        appraised(job, stages_of(job), stages_of=stages_of),
         config=_without_check(config),
         inputs=_input_hashes(session, take, used),
         where=take.id,
     )
+    health = results[HEALTH_STAGE]
     return {
         "mesh": str(folder / "mesh.ply"),
-        "views": list(used.names),
-        "remarks": remarks,
+        "views": [name for name in used.names if name not in health["left_out"]],
+        "left_out": health["left_out"],
+        "remarks": [*remarks, *health["sentences"]],
         "unit": "mm" if rig.metric else "arbitrary",
         "rig_check": None if checked.record is None else checked.record["verdict"],
         **results["cloud"],
         **results["mesh"],
+        "view_health": health["views"],
+        "photo_consistency": results[PHOTO_STAGE],
         "seconds": round(time.perf_counter() - start, 1),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
     }
@@ -197,11 +204,6 @@ def _n_halvings(megapixels: float, least: float) -> int:
     while megapixels / 4 ** (n + 1) >= least:
         n += 1
     return n
-
-
-def _expected_gb(job: TakeJob, megapixels: float) -> float:
-    """Return the memory to expect, GB, of heads that fill the frame: measured at 1.5 and 6 MP."""
-    return 0.6 + 0.14 * min(megapixels, job.megapixels) * len(job.rig)
 
 
 def _input_hashes(session: Session, take: Take, used: Rig) -> dict[str, str]:

@@ -1,15 +1,15 @@
 """Colour per vertex, from the photographs that see it."""
 
-import cv2
 import numpy as np
+from numba import njit, prange
 
-from ..core.arrays import AnyFloats, Bools, Bytes, Floats32, Ints
+from ..core.arrays import Bools, Bytes, Floats, Floats32, Ints
 from ..core.geometry.mesh import Mesh
-from .stereo.sweep import vertex_graph
+from .kernels import FAST, quiet_threads
+from .meshgraph import mesh_graph
 from .stereo.views import View
 from .stereo.visibility import SeenBy
 
-_SHARPNESS = 4  # power of the cosine: views that face the vertex count most
 _FILL_PASSES = 60
 
 
@@ -18,48 +18,81 @@ def vertex_colors(mesh: Mesh, views: list[View], seen: SeenBy) -> Bytes:
 
     Vertices that no view sees take the colour of those around them.
     """
-    total = np.zeros((len(mesh.vertices), 3), np.float32)
-    weight = np.zeros(len(mesh.vertices), np.float32)
+    vertices: Floats = np.asarray(mesh.vertices, dtype=np.float64)
+    color = np.zeros((len(vertices), 3), np.float32)
+    weight = np.zeros(len(vertices), np.float32)
     for k, view in enumerate(views):
-        for rank in range(seen.views.shape[1]):
-            rows = np.flatnonzero(seen.views[:, rank] == k)
-            if len(rows) == 0:
-                continue
-            w = seen.cosine[rows, rank] ** _SHARPNESS
-            total[rows] += w[:, None] * _sampled(view, mesh.vertices[rows])
-            weight[rows] += w
+        with quiet_threads():
+            _add_view(
+                k, view.camera.P, view.color, vertices, seen.views, seen.cosine, color, weight
+            )
     known = weight > 0
-    color = np.where(known[:, None], total / np.maximum(weight, 1e-12)[:, None], 0)
-    return np.rint(np.clip(_filled(mesh.faces, color, known), 0, 255)).astype(np.uint8)
+    color /= np.maximum(weight, 1e-12)[:, None]
+    color = _filled(mesh.faces, color, known)
+    np.rint(color, out=color)
+    return np.clip(color, 0, 255, out=color).astype(np.uint8)
 
 
-def _sampled(view: View, points: AnyFloats) -> Floats32:
-    """Return (N, 3) bilinear samples, 0-255."""
-    xy, _ = view.camera.project(points)
-    maps = (xy - 0.5).astype(np.float32)  # remap counts from the centre of the first pixel
-    found = np.empty((len(points), 3), np.float32)
-    rows = 1 << 14  # remap takes images of less than 32768 rows
-    for start in range(0, len(points), rows):
-        part = slice(start, start + rows)
-        found[part] = cv2.remap(
-            view.color, maps[part, None, 0], maps[part, None, 1], cv2.INTER_LINEAR
-        )[:, 0]
-    return found
+@njit(parallel=True, cache=True, fastmath=FAST)
+def _add_view(k, P, image, vertices, chosen, cosine, total, weight):  # type: ignore[no-untyped-def]
+    """Add the bilinear colours of view `k` where it is among the chosen.
+
+    Weighted by the fourth power of the cosine: views that face the vertex count most.
+    """
+    height, width = image.shape[:2]
+    for v in prange(len(vertices)):
+        for slot in range(chosen.shape[1]):
+            if chosen[v, slot] != k:
+                continue
+            x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
+            depth = P[2, 0] * x + P[2, 1] * y + P[2, 2] * z + P[2, 3]
+            px = (P[0, 0] * x + P[0, 1] * y + P[0, 2] * z + P[0, 3]) / depth - 0.5
+            py = (P[1, 0] * x + P[1, 1] * y + P[1, 2] * z + P[1, 3]) / depth - 0.5
+            if not (px >= 0 and py >= 0 and px < width - 1 and py < height - 1):
+                continue
+            col, row = int(px), int(py)
+            fx, fy = px - col, py - row
+            w = cosine[v, slot] ** 4
+            weight[v] += w
+            for channel in range(3):
+                a, b = float(image[row, col, channel]), float(image[row, col + 1, channel])
+                c, d = float(image[row + 1, col, channel]), float(image[row + 1, col + 1, channel])
+                upper, lower = a + fx * (b - a), c + fx * (d - c)
+                total[v, channel] += w * (upper + fy * (lower - upper))
 
 
 def _filled(faces: Ints, color: Floats32, known: Bools) -> Floats32:
     """Let colour flow into unknown vertices; what it does not reach takes the mean."""
     if known.all() or not known.any():
         return color
-    graph = vertex_graph(faces, len(color))
-    has = known.astype(np.float32)
-    color = color * has[:, None]
+    mean = color[known].mean(axis=0)
+    graph = mesh_graph(faces, len(color))
+    known = known.copy()
+    rows = np.flatnonzero(~known)
     for _ in range(_FILL_PASSES):
-        if has.all():
+        reached = _reach(rows, graph.starts, graph.neighbours, known, color)
+        if not reached.any():
             break
-        count = graph @ has
-        reached = ~known & (count > 0)
-        color[reached] = (graph @ color)[reached] / count[reached, None]
-        has[reached] = 1
-    color[has == 0] = color[known].mean(axis=0)
+        known[rows[reached]] = True
+        rows = rows[~reached]
+    color[rows] = mean
     return color
+
+
+@njit(cache=True, fastmath=FAST)
+def _reach(rows, starts, neighbours, known, color):  # type: ignore[no-untyped-def]
+    """Give unknown vertices the mean colour of known neighbours; tell which have some."""
+    reached = np.zeros(len(rows), np.bool_)
+    for i in range(len(rows)):
+        count = 0
+        red, green, blue = 0.0, 0.0, 0.0
+        for k in range(starts[rows[i]], starts[rows[i] + 1]):
+            j = neighbours[k]
+            if known[j]:
+                count += 1
+                red, green, blue = red + color[j, 0], green + color[j, 1], blue + color[j, 2]
+        if count > 0:
+            reached[i] = True
+            color[rows[i], 0], color[rows[i], 1] = red / count, green / count
+            color[rows[i], 2] = blue / count
+    return reached

@@ -11,7 +11,7 @@ from ..core.errors import EstimationError
 from .stereo.consistency import CheckedDepth
 from .stereo.views import View
 
-_RIM_PX = 2
+_RIM_PX = 2  # of the photographs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +27,16 @@ class PointCloud:
     colors: Bytes
     """(N, 3) sRGB."""
     footprint: Floats32
-    """(N,) size of a pixel there."""
+    """(N,) size of a photograph's pixel there."""
 
 
 def fuse(views: list[View], depths: list[CheckedDepth]) -> PointCloud:
     """Take every confirmed pixel to the world; drop lone points.
+
+    Parameters
+    ----------
+    views : list of View
+        The photographs that the depths were found in; the maps may be of half their size.
 
     Raises
     ------
@@ -40,7 +45,11 @@ def fuse(views: list[View], depths: list[CheckedDepth]) -> PointCloud:
     """
     points, normals, confidence, colors, footprint = [], [], [], [], []
     for view, found in zip(views, depths, strict=True):
-        keep = np.isfinite(found.depth) & _within(view.mask)
+        focal_px = view.camera.K[0, 0]
+        rim = _RIM_PX
+        if found.depth.shape != view.mask.shape:
+            view, rim = view.halved(1), max(1, _RIM_PX // 2)
+        keep = np.isfinite(found.depth) & _within(view.mask, rim)
         camera = view.camera
         directions = camera.unproject(camera.pixel_centers()[keep])
         points.append(camera.center + found.depth[keep, None] * directions)
@@ -50,7 +59,7 @@ def fuse(views: list[View], depths: list[CheckedDepth]) -> PointCloud:
         facing = np.clip(-(unit * found.normal[keep]).sum(axis=1), 0, 1)
         confidence.append(found.confidence[keep] * facing)
         colors.append(view.color[keep])
-        footprint.append(found.depth[keep] / camera.K[0, 0])
+        footprint.append(found.depth[keep] / focal_px)
     cloud = PointCloud(
         points=np.concatenate(points),
         normals=np.concatenate(normals).astype(np.float64),
@@ -66,9 +75,9 @@ def fuse(views: list[View], depths: list[CheckedDepth]) -> PointCloud:
     return _without_lone_points(cloud)
 
 
-def _within(mask: Bools) -> Bools:
+def _within(mask: Bools, rim: int) -> Bools:
     """Return the mask without its rim: windows there hold more of the backdrop than subject."""
-    size = 2 * _RIM_PX + 1
+    size = 2 * rim + 1
     kernel = np.ones((size, size), np.uint8)
     # beyond the frame the subject may go on: no rim there
     return cv2.erode(mask.astype(np.uint8), kernel, borderType=cv2.BORDER_REPLICATE) > 0

@@ -2,14 +2,14 @@
 
 import numpy as np
 import open3d as o3d
-from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
 
-from ..core.arrays import AnyFloats, Bools, Floats, Ints
+from ..core.arrays import AnyFloats, Bools, Floats32, Ints
 from ..core.errors import EstimationError
 from ..core.geometry.mesh import Mesh
 from .fusion import PointCloud
-from .stereo.sweep import border_vertices, vertex_graph
+from .meshgraph import mesh_graph, parts, slid, smoothed
+from .meshgraph_kernels import count_edges, cut_into_four
 
 _EDGE_PER_CELL = 0.85  # mean edge of Open3D's Poisson meshes
 
@@ -71,8 +71,8 @@ def main_parts(mesh: Mesh, *, least_share: float = 0.05, support: AnyFloats | No
     """
     if len(mesh.faces) == 0:
         return np.zeros(0, bool)
-    labels = _components(mesh.faces, len(mesh.vertices))
-    sizes = np.bincount(labels[mesh.faces[:, 0]], minlength=int(labels.max()) + 1)
+    labels = parts(mesh.faces, len(mesh.vertices))
+    sizes = np.bincount(labels[mesh.faces[:, 0]], minlength=len(labels))
     good = sizes >= least_share * sizes.max()
     if support is not None:
         used = np.zeros(len(labels), bool)
@@ -96,49 +96,41 @@ def trim_rim(
         0-1; judged by its mean over a vertex's surroundings, some `n_passes` rings.
     """
     n = len(mesh.vertices)
-    graph = vertex_graph(mesh.faces, n)
-    degree = np.maximum(np.asarray(graph.sum(axis=1)).ravel(), 1)
-    around: AnyFloats = np.asarray(support, dtype=np.float32)
-    for _ in range(n_passes):
-        around = np.float32(0.5) * (around + (graph @ around) / degree)
-    loose = around < least_support
-    inner = mesh.faces[loose[mesh.faces].all(axis=1)]
-    labels = _components(inner, n)
-    open_parts = np.unique(labels[border_vertices(mesh.faces, n) & loose])
-    dropped = loose & np.isin(labels, open_parts)
+    graph = mesh_graph(mesh.faces, n)
+    loose = smoothed(support, graph, n_passes=n_passes) < least_support
+    labels = parts(mesh.faces, n, kept=np.asarray(loose[mesh.faces].all(axis=1)))
+    reaches_border = np.zeros(n, bool)
+    reaches_border[labels[graph.border & loose]] = True
+    dropped = loose & reaches_border[labels]
     return np.asarray(~dropped[mesh.faces].any(axis=1))
 
 
-def relax(mesh: Mesh, *, n_times: int = 10, normals: Floats) -> Mesh:
+def relax(mesh: Mesh, *, n_times: int = 10, normals: Floats32) -> Mesh:
     """Even out the triangles by sliding vertices within the surface; borders stay."""
-    graph = vertex_graph(mesh.faces, len(mesh.vertices)).astype(np.float64)
-    degree = np.asarray(graph.sum(axis=1)).ravel()
-    fixed = border_vertices(mesh.faces, len(mesh.vertices)) | (degree == 0)
-    vertices = mesh.vertices.astype(np.float64)
-    for _ in range(n_times):
-        step = graph @ vertices / np.maximum(degree, 1)[:, None] - vertices
-        step -= (step * normals).sum(axis=1, keepdims=True) * normals
-        vertices = vertices + 0.5 * np.where(fixed[:, None], 0.0, step)
-    return Mesh(vertices=vertices, faces=mesh.faces)
+    graph = mesh_graph(mesh.faces, len(mesh.vertices))
+    vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float64)
+    return Mesh(vertices=slid(vertices, normals, graph, n_times=n_times), faces=mesh.faces)
 
 
-def divide_edges(mesh: Mesh) -> Mesh:
-    """Return the mesh with every triangle cut into four at its edges' middles; shape unchanged."""
-    halves = np.sort(mesh.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1).astype(np.int64)
+def divide_edges(mesh: Mesh) -> tuple[Mesh, Ints]:
+    """Cut every triangle into four at its edges' middles; the shape stays.
+
+    Returns
+    -------
+    mesh : Mesh
+        The old vertices, then the middles of edges.
+    ends : (V, 2) int32
+        The two old vertices that each lies between; an old one twice.
+    """
     n = len(mesh.vertices)
-    keys, edge = np.unique(halves[:, 0] * n + halves[:, 1], return_inverse=True)
-    middles = 0.5 * (mesh.vertices[keys // n] + mesh.vertices[keys % n])
-    e01, e12, e20 = (edge.reshape(-1, 3) + n).T
-    v0, v1, v2 = mesh.faces.T
-    corners = [v0, e01, e20, v1, e12, e01, v2, e20, e12, e01, e12, e20]
-    return Mesh(
-        vertices=np.concatenate([mesh.vertices, middles]),
-        faces=np.stack(corners, axis=1).reshape(-1, 3).astype(np.int32),
-    )
-
-
-def _components(faces: Ints, n_vertices: int) -> Ints:
-    """Return (V,) labels of vertices joined by edges; as in `core`, but quick on large meshes."""
-    graph = vertex_graph(faces, n_vertices)
-    _, labels = csgraph.connected_components(graph, directed=False)
-    return np.asarray(labels, dtype=np.int32)
+    graph = mesh_graph(mesh.faces, n)
+    first = np.zeros(n + 1, np.int64)
+    count_edges(graph.starts, graph.neighbours, first)
+    ends = np.zeros((n + int(first[-1]), 2), np.int32)
+    ends[:n] = np.arange(n, dtype=np.int32)[:, None]
+    faces = np.zeros((4 * len(mesh.faces), 3), np.int32)
+    cut_into_four(mesh.faces, graph.starts, graph.neighbours, first, faces, ends)
+    vertices = mesh.vertices[ends[:, 0]]
+    vertices += mesh.vertices[ends[:, 1]]
+    vertices *= 0.5
+    return Mesh(vertices=vertices, faces=faces), ends

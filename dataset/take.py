@@ -12,17 +12,20 @@ import numpy as np
 from ..capture.session import Session, Take
 from ..core.errors import EstimationError
 from ..core.geometry.camera import Rig
-from ..core.geometry.mesh import Mesh, vertex_normals
+from ..core.geometry.mesh import Mesh
 from ..core.geometry.meshio import load_mesh, save_mesh
 from .cloudfile import load_cloud, save_cloud
 from .coloring import vertex_colors
 from .fusion import fuse
+from .meshgraph import mesh_graph, smooth_normals, surface_normals
 from .meshing import divide_edges, main_parts, poisson_mesh, relax, trim_rim
 from .stages import STAGES_FOLDER, Stage
 from .stereo.consistency import CheckedDepth
 from .stereo.initial import first_depths
 from .stereo.sweep import SweepConfig, Swept, sweep_surface
 from .stereo.views import View, load_views
+from .stereo.visibility import Visible, visible_from
+from .uncertainty import reliable, surface_sigma
 from .viewfile import load_depths, save_depth
 
 log = logging.getLogger(__name__)
@@ -37,8 +40,14 @@ Stiff, since a fold that forms here stays: patches across it agree nowhere, so t
 scales cannot undo it. The relief that stiffness takes away they bring back.
 """
 
-LAST = replace(MIDDLE, step_px=0.4, stiffness=2.0, good_px=0.35, reweightings=0)
-"""At the finest scale: near the surface, small steps, every measurement counts."""
+LAST = replace(
+    MIDDLE, step_px=0.4, stiffness=3.0, good_px=0.35, reweightings=0,
+    radius=3, most_views=7,
+)  # fmt: skip
+"""At the finest scale: near the surface, small steps, every measurement counts.
+
+The wider patch and two more views take a fifteenth off the error for a quarter more time.
+"""
 
 
 LEAST_AGREEMENT = 0.75
@@ -105,7 +114,7 @@ def _depth(job: TakeJob) -> Mapping[str, Any]:
     confirmed = {}
     for view, depth in zip(job.halved(job.n_halvings), found, strict=True):
         save_depth(job.folder / "views" / f"{view.camera.name}.npz", view.camera, depth)
-        share = np.isfinite(depth.depth).sum() / max(1, int(view.mask.sum()))
+        share = np.isfinite(depth.depth).mean() / max(1e-9, view.mask.mean())
         confirmed[view.camera.name] = round(100 * float(share), 1)
     return {"confirmed_percent": confirmed}
 
@@ -130,20 +139,39 @@ def _start(job: TakeJob) -> Mapping[str, Any]:
 def _sweep(job: TakeJob, *, level: int, before: str) -> Mapping[str, Any]:
     mesh = load_mesh(job.folder / _mesh_name(before))
     mesh = Mesh(vertices=mesh.vertices, faces=mesh.faces)
-    if level < job.n_halvings:
-        mesh = divide_edges(mesh)
-    mesh = relax(mesh, normals=vertex_normals(mesh.vertices, mesh.faces))
     views = job.halved(level)
-    swept = sweep_surface(mesh, views, MIDDLE if level > 0 else LAST)
+    config = MIDDLE if level > 0 else LAST
+    visible = None
+    if level < job.n_halvings:
+        # what hides what is known well enough from the coarser mesh, at a quarter of the rays
+        visible = _visible(mesh, views, config)
+        mesh, ends = divide_edges(mesh)
+        visible = visible.between(ends)
+        del ends
+    mesh = relax(mesh, normals=surface_normals(mesh.vertices, mesh.faces))
+    swept = sweep_surface(mesh, views, config, visible=visible)
+    del visible
     _check_agreement(swept)
     mesh = _described(swept, views) if level == 0 else swept.mesh
     mesh = _trimmed(mesh, swept)
+    normals = surface_normals(mesh.vertices, mesh.faces)
     if level > 0:
-        save_mesh(job.folder / _mesh_name(_level_name(level)), mesh)
+        save_mesh(job.folder / _mesh_name(_level_name(level)), mesh, normals=normals)
     else:
-        save_mesh(job.folder / "mesh.ply", mesh)
+        save_mesh(job.folder / "mesh.ply", mesh, normals=normals)
         save_mesh(job.folder / "mesh.obj", mesh)
     return _figures(swept, mesh)
+
+
+def _visible(mesh: Mesh, views: list[View], config: SweepConfig) -> Visible:
+    graph = mesh_graph(mesh.faces, len(mesh.vertices))
+    normals = smooth_normals(
+        surface_normals(mesh.vertices, mesh.faces), graph, n_passes=config.normal_passes
+    )
+    return visible_from(
+        mesh.vertices, mesh.faces, normals, views,
+        most=config.most_views, least_cosine=config.least_cosine,
+    )  # fmt: skip
 
 
 def _check_agreement(swept: Swept) -> None:
@@ -178,6 +206,8 @@ def _trimmed(mesh: Mesh, swept: Swept) -> Mesh:
 
 def _described(swept: Swept, views: list[View]) -> Mesh:
     """Return the mesh with its colours and what is known of each vertex."""
+    centers = np.array([view.camera.center for view in views])
+    sigma = surface_sigma(swept, centers)
     return replace(
         swept.mesh,
         colors=vertex_colors(swept.mesh, views, swept.seen),
@@ -185,6 +215,8 @@ def _described(swept: Swept, views: list[View]) -> Mesh:
             "confidence": swept.weight,
             "score": swept.score,
             "n_views": swept.seen.n_views.astype(np.float32),
+            "sigma_mm": sigma,
+            "reliable": reliable(sigma, swept.score, swept.seen.footprint),
         },
     )
 

@@ -13,7 +13,11 @@ from .stereo.consistency import CheckedDepth
 
 
 def save_depth(path: Path, camera: Camera, found: CheckedDepth) -> None:
-    """Write one view's maps, atomically; `camera` is the undistorted one of the maps' size."""
+    """Write one view's maps, atomically; `camera` is the undistorted one, of any size.
+
+    The file's K is that of the maps' size.
+    """
+    camera = camera.scaled(found.depth.shape[1], found.depth.shape[0])
     with atomic_path(path) as part, part.open("wb") as stream:
         np.savez_compressed(
             stream,

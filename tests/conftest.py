@@ -55,3 +55,9 @@ def shared_data() -> Path:
 def shared_fixtures() -> Path:
     """Give parity cases with official outputs; skip where absent."""
     return _shared("fixtures")
+
+
+@pytest.fixture(scope="session")
+def shared_tools() -> Path:
+    """Give the scenes and metrics that methods were chosen by; skip where absent."""
+    return _shared("tools")

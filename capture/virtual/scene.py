@@ -53,6 +53,8 @@ class Scene:
     """(V,) mm along the normal."""
     frontal: Bools
     """(F,) the frontal face, on which meshes are scored."""
+    coarse: Mesh
+    """The model's own mesh: subdivided, it is the surface without relief."""
     query: SurfaceQuery = field(repr=False)
 
     @property
@@ -113,6 +115,7 @@ def build_scene(
         skin=skin,
         relief=height,
         frontal=np.repeat(in_face, 4**n_times),
+        coarse=coarse,
         query=SurfaceQuery(vertices, fine.faces),
     )
 

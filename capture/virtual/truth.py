@@ -9,7 +9,7 @@ from ...core.arrays import Bools, Floats, Floats32
 from ...core.errors import InputError
 from ...core.files import atomic_path, read_json, write_json
 from ...core.geometry.camera import Camera, Rig
-from ...core.geometry.mesh import Mesh
+from ...core.geometry.mesh import Mesh, subdivide_loop
 from .render import Photograph
 from .scene import Scene
 
@@ -35,6 +35,24 @@ class Truth:
         """Return the fine surface of a subject take, mm, head frame."""
         with self._arrays(take) as arrays:
             return Mesh(vertices=arrays["vertices"], faces=arrays["faces"])
+
+    def smooth_mesh(self, take: str) -> Mesh:
+        """Return the surface of a take without its relief: the same faces, other vertices.
+
+        Raises
+        ------
+        InputError
+            The session was made before this was kept.
+        """
+        with self._arrays(take) as arrays:
+            if "coarse_vertices" not in arrays:
+                raise InputError(
+                    f"{surface_file(self.folder, take)}: says nothing of the surface without "
+                    "relief; make the session again in another folder"
+                )
+            coarse = Mesh(vertices=arrays["coarse_vertices"], faces=arrays["coarse_faces"])
+            n_times = round(np.log(len(arrays["faces"]) / len(coarse.faces)) / np.log(4))
+        return subdivide_loop(coarse, n_times=n_times)
 
     def frontal_face(self, take: str) -> Bools:
         """Return (F,) which faces of `mesh` belong to the frontal face."""
@@ -130,6 +148,8 @@ def save_surface(folder: Path, take: str, scene: Scene) -> None:
             faces=scene.surface.faces,
             frontal_face=scene.frontal,
             relief=scene.relief,
+            coarse_vertices=scene.coarse.vertices,
+            coarse_faces=scene.coarse.faces,
         )
 
 

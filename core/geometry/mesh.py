@@ -29,7 +29,9 @@ class Mesh:
     def selected(self, keep: Bools) -> "Mesh":
         """Return the mesh of the faces where `keep` (F,) is true, unused vertices dropped."""
         faces = self.faces[keep]
-        used = np.unique(faces)
+        is_used = np.zeros(len(self.vertices), bool)
+        is_used[faces] = True
+        used = np.flatnonzero(is_used)
         new_index = np.full(len(self.vertices), -1, np.int32)
         new_index[used] = np.arange(len(used), dtype=np.int32)
         per_vertex_uv = self.uv is not None and self.faces_uv is None

@@ -6,10 +6,19 @@ import numpy as np
 from ..arrays import Floats32, Image
 from ..geometry.camera import Camera
 
+NEAR_ENOUGH = 0.1
+"""Of the pixels."""
+
 
 def scaled_to(camera: Camera, megapixels: float) -> Camera:
-    """Return `camera` at about this image size; never larger than it is."""
+    """Return `camera` at about this image size; never larger than it is.
+
+    A size within `NEAR_ENOUGH` stays: resampling by some per cent costs fine detail and saves
+    hardly anything.
+    """
     factor = min(1.0, float(np.sqrt(megapixels * 1e6 / (camera.width * camera.height))))
+    if factor**2 > 1 - NEAR_ENOUGH:
+        return camera
     return camera.scaled(
         max(1, round(camera.width * factor)), max(1, round(camera.height * factor))
     )

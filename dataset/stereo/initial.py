@@ -6,22 +6,26 @@ from ...core.arrays import Floats
 from ...core.console import track
 from ...core.errors import EstimationError
 from .consistency import CheckedDepth, check_consistency
-from .patchmatch import DepthMap, match_view
+from .patchmatch import BLIND, GUIDED, DepthMap, match_view
 from .views import View, converging, depth_range, focus_point, neighbours
 
 MOST_SOURCES = 4
 """Views that each view is matched with: more cost time and add grazing ones."""
 
-_SWEEPS_BLIND = 5  # without a guess
-_SWEEPS_GUIDED = 3
 _LEAST_CONFIRMED = 0.002  # of the pixels of a view; fewer and the search range is not narrowed
 
 
 def first_depths(views: list[View], *, seed: int = 0) -> list[CheckedDepth]:
-    """Find the confirmed depth of every view, at the views' scale.
+    """Find the confirmed depth of every view, in maps of half the views' size.
 
     A blind search at half the scale finds the surface within a range that is guessed from
-    the cameras alone; the result then guides the search at full scale.
+    the cameras alone; the result then guides the search at full scale. Work and memory grow
+    linearly with the views: each is matched with `MOST_SOURCES` others.
+
+    Returns
+    -------
+    list of CheckedDepth
+        Of the sizes and cameras of the views halved once.
 
     Raises
     ------
@@ -34,21 +38,21 @@ def first_depths(views: list[View], *, seed: int = 0) -> list[CheckedDepth]:
     coarse = [view.halved(1) for view in views]
     limits = [depth_range(camera, subject, known=known) for camera in cameras]
     blind: list[DepthMap] = [
-        match_view(coarse, i, partners[i], limits[i], n_sweeps=_SWEEPS_BLIND, seed=seed)
+        match_view(coarse, i, partners[i], limits[i], search=BLIND, seed=seed)
         for i in track(range(len(views)), "stereo, coarse")
     ]
+    grid = [view.halved(1) for view in coarse]
     limits = [
-        _narrowed(check_consistency(coarse, blind, i, partners[i]), limits[i])
+        _narrowed(check_consistency(grid, blind, i, partners[i]), limits[i])
         for i in range(len(views))
     ]
     found = [
         match_view(
-            views, i, partners[i], limits[i],
-            start=blind[i], n_sweeps=_SWEEPS_GUIDED, seed=seed + 1,
+            views, i, partners[i], limits[i], start=blind[i], search=GUIDED, seed=seed + 1
         )
         for i in track(range(len(views)), "stereo")
     ]  # fmt: skip
-    checked = [check_consistency(views, found, i, partners[i]) for i in range(len(views))]
+    checked = [check_consistency(coarse, found, i, partners[i]) for i in range(len(views))]
     if not any(np.isfinite(one.depth).any() for one in checked):
         raise EstimationError(
             "stereo confirmed no depth at all: check that the rig belongs to these photographs, "

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from ...core.arrays import Floats32, Ints
-from .kernels import quiet_threads
-from .patchmatch_kernels import WORST, initialise, propagate
+from ..kernels import quiet_threads
+from .patchmatch_kernels import MARGIN, WORST, initialise, propagate
 from .views import View
 
 
@@ -31,39 +31,70 @@ class DepthMap:
     """(height, width): 1 - NCC, mean of the two best views; 2 is worst."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How hard to look."""
+
+    n_random: int  # planes drawn at first for each pixel
+    n_sweeps: int
+    n_regions: int  # 4: neighbours near by; 8: also those farther away
+    spread: float  # of random changes in the first sweep; 1: 4 % of depth, 25 degrees
+
+
+BLIND = Search(n_random=6, n_sweeps=5, n_regions=8, spread=1.0)
+"""Without a guess."""
+
+GUIDED = Search(n_random=1, n_sweeps=4, n_regions=4, spread=0.2)
+"""From the depths of a coarser scale."""
+
+
 def match_view(
     views: list[View], reference: int, sources: Ints, limits: tuple[float, float], *,
-    start: DepthMap | None = None, n_sweeps: int = 5, seed: int = 0,
+    start: DepthMap | None = None, search: Search = BLIND, seed: int = 0,
 ) -> DepthMap:  # fmt: skip
-    """Find the depth of every masked pixel of a view.
+    """Find the depth of every masked pixel of a view, on a grid of half the image's size.
 
     Parameters
     ----------
     views : list of View
         All of one scale.
     sources : (n,) int32
-        Indices of the views to match with.
+        Indices of the views to match with, at most 16.
     limits : (nearest, farthest)
         Depths to search, the rig's unit.
     start : DepthMap, optional
         A first guess of any size, such as of a coarser scale.
+
+    Returns
+    -------
+    DepthMap
+        Of the size and camera of `views[reference].halved(1)`.
     """
     view = views[reference]
+    grid = view.halved(1)
+    height, width = grid.mask.shape
+    scale = np.array([view.camera.width / width, view.camera.height / height])
     near, far = max(limits[0], 1e-3 * limits[1]), limits[1]
-    A, b = relative_projections(views, reference, sources)
-    images, sizes = stack_images([views[s].grey for s in sources])
-    K_inverse = np.linalg.inv(view.camera.K)
-    height, width = view.grey.shape
     plane = _starting_planes(start, width, height)
     cost = np.full((height, width), WORST, np.float32)
-    matched = (view.grey, view.mask, images, sizes, A, b, K_inverse, near, far)
-    pixels = np.flatnonzero(view.mask.ravel()).astype(np.int64)
+    pair = np.full((height, width), 16, np.uint8)  # the two best views: 0 and 1 until known
+    known = np.where(view.mask, view.grey, np.float32(-1))
+    matched = (
+        np.pad(known, MARGIN, constant_values=-1),
+        *stack_images([views[s].grey for s in sources]),
+        *relative_projections(views, reference, sources),
+        np.linalg.inv(view.camera.K), scale, near, far,
+    )  # fmt: skip
+    pixels = np.flatnonzero(grid.mask.ravel()).astype(np.int64)
     odd = ((pixels // width + pixels % width) % 2).astype(bool)
     with quiet_threads():
-        initialise(*matched, pixels, plane, cost, 2 if start is not None else 6, seed)
-        for sweep in range(n_sweeps):
+        initialise(*matched, pixels, plane, cost, pair, search.n_random, seed)
+        for sweep in range(search.n_sweeps):
+            spread = search.spread * 0.45**sweep
             for colour in (pixels[odd], pixels[~odd]):
-                propagate(*matched, colour, plane, cost, seed, sweep, start is not None)
+                propagate(
+                    *matched, colour, plane, cost, pair, search.n_regions, seed, sweep, spread
+                )
     found = cost < WORST
     return DepthMap(
         depth=np.where(found, plane[..., 3], np.nan).astype(np.float32),

@@ -1,21 +1,37 @@
-"""The compiled loops of PatchMatch; `patchmatch.py` says what they do."""
+"""The compiled loops of PatchMatch; `patchmatch.py` says what they do.
+
+Depths lie on a grid of half the images' size: a grid pixel's window spans many image pixels, so
+that one at every image pixel would say little more. A window's samples are laid out flat and
+counted in fixed lanes of eight, which compilers turn into vector instructions; single precision
+is enough for them, the geometry that places them is double.
+"""
 
 import math
 
 import numpy as np
 from numba import njit, prange
 
-from .kernels import FAST
+from ..kernels import FAST
 
 WORST = 2.0
-RADIUS = 5  # px, of the window
-STEP = 2  # px between its samples
-N_SAMPLES = (2 * RADIUS // STEP + 1) ** 2
+MARGIN = 5  # px that a window reaches beyond its middle
+_ALONG = (-5, -3, -1, 0, 2, 4)  # image pixels sampled, from the first one right of the middle
+_CELLS = [(r, c) for r in _ALONG for c in _ALONG if {r, c} & {-3, -1, 0, 2}]  # no corners: 32
+N_SAMPLES = len(_CELLS)
+_ROWS = np.array([r for r, _ in _CELLS], np.int64)
+_COLS = np.array([c for _, c in _CELLS], np.int64)
+_DY = (_ROWS + 0.5).astype(np.float32)
+_DX = (_COLS + 0.5).astype(np.float32)
 _SIGMA_PX = 4.0  # of the window's Gaussian
+_NEAR = np.exp(-(_DX**2 + _DY**2) / (2 * _SIGMA_PX**2)).astype(np.float32)
 _SIGMA_GREY = 0.12  # what differs more from the middle lies on another surface
+_UNLIKE = np.float32(1 / (8 * _SIGMA_GREY**2))
 _LEAST_SQUARE = 1e-6  # variance of a patch that says nothing: 1/4 of an 8-bit level
 _ALONE = 0.3  # cost of being seen by one view only
+_HOPELESS = 0.15  # added to twice the cost to beat: more in both of the best views is given up
 _MOST_SIDEWAYS = 0.96  # sine² of the steepest slant, 78 degrees
+_BLOCK = 64  # pixels that share a thread's buffers
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 @njit(cache=True)
@@ -38,136 +54,215 @@ def _uniform(key, index):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=FAST)
-def _window(grey, mask, row, col, values, weights):  # type: ignore[no-untyped-def]
-    """Fill the reference window: weights of sum one, values of weighted mean zero.
+def _lanes(work, at):  # type: ignore[no-untyped-def]
+    """Sum the samples at `at`, in a fixed order: eight lanes, then pairs of lanes."""
+    for k in range(8):
+        work[at + k] = (work[at + k] + work[at + k + 8]) + (work[at + k + 16] + work[at + k + 24])
+    for k in range(4):
+        work[at + k] += work[at + k + 4]
+    return (work[at] + work[at + 2]) + (work[at + 1] + work[at + 3])
 
+
+@njit(cache=True, fastmath=FAST)
+def _window(padded, row, col, reference, work):  # type: ignore[no-untyped-def]
+    """Fill the reference window round the corner (row, col) of the image's pixels.
+
+    `reference` becomes weights of sum one, then weight times value of weighted mean zero.
     Return the weighted root mean square of the values, 0 where there is no texture.
     """
-    height, width = grey.shape
-    middle = grey[row, col]
-    k, total, mean = 0, 0.0, 0.0
-    for dr in range(-RADIUS, RADIUS + 1, STEP):
-        r = row + dr
-        for dc in range(-RADIUS, RADIUS + 1, STEP):
-            c = col + dc
-            w, value = 0.0, 0.0
-            if r >= 0 and c >= 0 and r < height and c < width and mask[r, c]:
-                value = grey[r, c]
-                far = (dr * dr + dc * dc) / (2.0 * _SIGMA_PX * _SIGMA_PX)
-                other = (value - middle) / _SIGMA_GREY
-                w = math.exp(-far - 0.5 * other * other)
-            values[k], weights[k] = value, w
-            total += w
-            mean += w * value
-            k += 1
-    if total <= 0.0:  # the samples straddle the middle: a lone pixel of the mask has none
+    n, width = N_SAMPLES, padded.shape[1]
+    flat = padded.ravel()
+    origin = (row + MARGIN) * width + col + MARGIN
+    middle, known = _ZERO, 0
+    for k in range(4):
+        value = flat[np.uint64(origin - (k & 1) - (k >> 1) * width)]
+        if value >= 0:
+            middle += value
+            known += 1
+    if known == 0:
         return 0.0
-    mean /= total
-    square = 0.0
-    for k in range(N_SAMPLES):
-        weights[k] /= total
-        values[k] -= mean
-        square += weights[k] * values[k] * values[k]
+    middle /= np.float32(known)
+    for k in range(n):
+        work[2 * n + k] = flat[np.uint64(origin + _ROWS[k] * width + _COLS[k])]
+    for k in range(n):
+        value = work[2 * n + k]
+        off = value - middle
+        like = _ONE / (_ONE + off * off * _UNLIKE)  # to the fourth: near a Gaussian, no exp
+        like *= like
+        weight = _NEAR[k] * like * like if value >= 0 else _ZERO
+        reference[k] = weight
+        reference[n + k] = off
+        work[k] = weight
+        work[n + k] = weight * off
+    total = _lanes(work, 0)
+    if total <= 1e-6:  # of the middle alone
+        return 0.0
+    mean = _lanes(work, n) / total
+    for k in range(n):
+        weight = reference[k] / total
+        off = reference[n + k] - mean
+        reference[k] = weight
+        reference[n + k] = weight * off
+        work[k] = weight * off * off
+    square = _lanes(work, 0)
     return math.sqrt(square) if square > _LEAST_SQUARE else 0.0
 
 
 @njit(cache=True, fastmath=FAST)
-def _cost(  # type: ignore[no-untyped-def]
-    values, weights, norm, row, col, d, nx, ny, nz, images, sizes, A, b, K_inverse
-):
-    """Mean of the two best 1 - NCC of this plane over the source views."""
-    x0, y0 = col + 0.5, row + 0.5
-    # n . K^-1 (x, y, 1), so that the plane's depth at a pixel is offset / (m . (x, y, 1))
+def _mismatch(reference, norm, image, start, width, u, v, ux, uy, vx, vy, cells, work):  # type: ignore[no-untyped-def]
+    """Return 1 - NCC of the window with its affine image at (u, v); WORST without texture."""
+    # three loops: the one that reads scattered places would keep the others from being vectors
+    n = N_SAMPLES
+    for k in range(n):
+        su = u + ux * _DX[k] + uy * _DY[k]
+        sv = v + vx * _DX[k] + vy * _DY[k]
+        j, i = np.int32(su), np.int32(sv)
+        work[k] = su - np.float32(j)
+        work[n + k] = sv - np.float32(i)
+        cells[k] = start + i * width + j
+    for k in range(n):
+        at = np.uint64(cells[k])
+        low = at + np.uint64(width)
+        work[2 * n + k] = image[at]
+        work[3 * n + k] = image[at + np.uint64(1)]
+        work[4 * n + k] = image[low]
+        work[5 * n + k] = image[low + np.uint64(1)]
+    for k in range(n):
+        fu = work[k]
+        top = work[2 * n + k] + fu * (work[3 * n + k] - work[2 * n + k])
+        low = work[4 * n + k] + fu * (work[5 * n + k] - work[4 * n + k])
+        value = top + work[n + k] * (low - top)
+        part = reference[k] * value
+        work[k] = part
+        work[n + k] = part * value
+        work[2 * n + k] = reference[n + k] * value
+    total = _lanes(work, 0)
+    variance = _lanes(work, n) - total * total
+    if variance < _LEAST_SQUARE:
+        return WORST
+    return 1.0 - _lanes(work, 2 * n) / (norm * math.sqrt(variance))
+
+
+@njit(cache=True, fastmath=FAST)
+def _in_view(s, norm, spot, inverse, m0, m1, others, buffers):  # type: ignore[no-untyped-def]
+    """Return 1 - NCC in source view s of the plane of inverse depth `inverse` and gradient m."""
+    flat, width, sizes, A, b, _ = others
+    reference, cells, work = buffers
+    x, y, dx, dy = spot
+    w = A[s, 2, 0] * x + A[s, 2, 1] * y + A[s, 2, 2] + b[s, 2] * inverse
+    if w <= 0:
+        return WORST
+    w = 1.0 / w
+    u = (A[s, 0, 0] * x + A[s, 0, 1] * y + A[s, 0, 2] + b[s, 0] * inverse) * w
+    v = (A[s, 1, 0] * x + A[s, 1, 1] * y + A[s, 1, 2] + b[s, 1] * inverse) * w
+    # the homography A + b m^T, affine round (x, y)
+    wx, wy = A[s, 2, 0] + b[s, 2] * m0, A[s, 2, 1] + b[s, 2] * m1
+    ux, uy = (A[s, 0, 0] + b[s, 0] * m0 - u * wx) * w, (A[s, 0, 1] + b[s, 0] * m1 - u * wy) * w
+    vx, vy = (A[s, 1, 0] + b[s, 1] * m0 - v * wx) * w, (A[s, 1, 1] + b[s, 1] * m1 - v * wy) * w
+    u += ux * dx + uy * dy - 0.5
+    v += vx * dx + vy * dy - 0.5
+    reach_u, reach_v = MARGIN * (abs(ux) + abs(uy)), MARGIN * (abs(vx) + abs(vy))
+    inside = u - reach_u >= 0 and u + reach_u < sizes[s, 1] - 1
+    if not (inside and v - reach_v >= 0 and v + reach_v < sizes[s, 0] - 1):
+        return WORST
+    return _mismatch(
+        reference, norm, flat, np.int32(s * (len(flat) // len(A))), np.int32(width),
+        np.float32(u), np.float32(v), np.float32(ux), np.float32(uy), np.float32(vx),
+        np.float32(vy), cells, work,
+    )  # fmt: skip
+
+
+@njit(cache=True, fastmath=FAST)
+def _cost(norm, spot, d, nx, ny, nz, to_beat, pair, others, buffers):  # type: ignore[no-untyped-def]
+    """Return the mean of the two best 1 - NCC of a plane over the source views, and which two.
+
+    `spot` is the grid pixel's place (x, y) in the image, and the way from there to the middle
+    of the window. A plane that `pair`, the best two of the plane before, finds hopeless is not
+    looked at in the other views.
+    """
+    K_inverse, n_views = others[5], len(others[3])
+    # n . K^-1 (x, y, 1): inverse depth is (m . (x, y, 1)) / (d m . (x0, y0, 1))
     m0 = nx * K_inverse[0, 0]
     m1 = nx * K_inverse[0, 1] + ny * K_inverse[1, 1]
     m2 = nx * K_inverse[0, 2] + ny * K_inverse[1, 2] + nz
-    offset = d * (m0 * x0 + m1 * y0 + m2)
-    if offset > -1e-3 * d:  # the plane is seen from behind, or on edge
-        return WORST
-    m0, m1, m2 = m0 / offset, m1 / offset, m2 / offset
-    best, second = WORST, WORST
-    for s in range(len(images)):
-        # the homography of the plane: A + b m^T
-        h00, h01 = A[s, 0, 0] + b[s, 0] * m0, A[s, 0, 1] + b[s, 0] * m1
-        h02 = A[s, 0, 2] + b[s, 0] * m2
-        h10, h11 = A[s, 1, 0] + b[s, 1] * m0, A[s, 1, 1] + b[s, 1] * m1
-        h12 = A[s, 1, 2] + b[s, 1] * m2
-        h20, h21 = A[s, 2, 0] + b[s, 2] * m0, A[s, 2, 1] + b[s, 2] * m1
-        h22 = A[s, 2, 2] + b[s, 2] * m2
-        last_row, last_col = sizes[s, 0] - 1, sizes[s, 1] - 1
-        total, square, cross, k, inside = 0.0, 0.0, 0.0, 0, True
-        for dr in range(-RADIUS, RADIUS + 1, STEP):
-            y = y0 + dr
-            p0, p1, p2 = h01 * y + h02, h11 * y + h12, h21 * y + h22
-            for dc in range(-RADIUS, RADIUS + 1, STEP):
-                weight = weights[k]
-                if weight < 1e-3 / N_SAMPLES:
-                    k += 1
-                    continue
-                x = x0 + dc
-                w = h20 * x + p2
-                if w <= 0:
-                    inside = False
-                    break
-                w = 1.0 / w
-                u = (h00 * x + p0) * w - 0.5
-                v = (h10 * x + p1) * w - 0.5
-                if not (u >= 0 and v >= 0 and u < last_col and v < last_row):
-                    inside = False
-                    break
-                j, i = int(u), int(v)
-                fu, fv = u - j, v - i
-                top = images[s, i, j] + fu * (images[s, i, j + 1] - images[s, i, j])
-                low = images[s, i + 1, j] + fu * (images[s, i + 1, j + 1] - images[s, i + 1, j])
-                value = top + fv * (low - top)
-                total += weight * value
-                square += weight * value * value
-                cross += weight * value * values[k]
-                k += 1
-            if not inside:
-                break
-        if not inside:
-            continue
-        variance = square - total * total
-        if variance < _LEAST_SQUARE:
-            continue
-        cost = 1.0 - cross / (norm * math.sqrt(variance))
+    facing = m0 * spot[0] + m1 * spot[1] + m2
+    if facing > -1e-3:  # the plane is seen from behind, or on edge
+        return WORST, pair
+    inverse = 1.0 / d
+    m0, m1 = m0 * inverse / facing, m1 * inverse / facing
+    one, two = pair & 15, pair >> 4
+    best, second, at_best, at_second = WORST, WORST, one, two
+    for turn in range(n_views):
+        s = one if turn == 0 else two
+        if turn > 1:  # the others in order
+            s = turn - 2
+            if s >= min(one, two):
+                s += 1
+            if s >= max(one, two):
+                s += 1
+            if turn == 2 and best > 2 * to_beat + _HOPELESS:
+                return WORST, pair
+        cost = _in_view(s, norm, spot, inverse, m0, m1, others, buffers)
         if cost < best:
-            best, second = cost, best
+            best, second, at_best, at_second = cost, best, s, at_best
         elif cost < second:
-            second = cost
-    if len(images) == 1:
-        return best
-    return min(0.5 * (best + min(second, best + 2 * _ALONE)), WORST)
+            second, at_second = cost, s
+    if n_views == 1:
+        return best, pair
+    if at_second == at_best:
+        at_second = one if at_best != one else two
+    return min(0.5 * (best + min(second, best + 2 * _ALONE)), WORST), at_best + 16 * at_second
+
+
+@njit(cache=True)
+def _spot(index, width, scale):  # type: ignore[no-untyped-def]
+    """Return a grid pixel's row and column, its window's corner, and its `spot` (see `_cost`)."""
+    row, col = index // width, index % width
+    x, y = (col + 0.5) * scale[0], (row + 0.5) * scale[1]
+    corner_row, corner_col = int(y + 0.5), int(x + 0.5)
+    return row, col, corner_row, corner_col, (x, y, corner_col - x, corner_row - y)
+
+
+@njit(cache=True)
+def _buffers():  # type: ignore[no-untyped-def]
+    """Return room for a window's reference, its cells in a source image, and sums."""
+    return (
+        np.empty(2 * N_SAMPLES, np.float32),
+        np.empty(N_SAMPLES, np.int32),
+        np.empty(6 * N_SAMPLES, np.float32),
+    )
 
 
 @njit(parallel=True, cache=True)
 def initialise(  # type: ignore[no-untyped-def]
-    grey, mask, images, sizes, A, b, K_inverse, near, far, pixels, plane, cost, n_random, seed
-):
+    padded, images, sizes, A, b, K_inverse, scale, near, far, pixels, plane, cost, pair, n_random,
+    seed
+):  # fmt: skip
     """Give every pixel the best of its guess (where `plane` has one) and random planes."""
-    width = grey.shape[1]
-    others = (images, sizes, A, b, K_inverse)
-    for index in prange(len(pixels)):
-        row, col = pixels[index] // width, pixels[index] % width
-        values, weights = np.empty(N_SAMPLES), np.empty(N_SAMPLES)
-        norm = _window(grey, mask, row, col, values, weights)
-        if norm == 0:
-            continue
-        d, c = plane[row, col, 3], WORST
-        nx, ny, nz = plane[row, col, 0], plane[row, col, 1], plane[row, col, 2]
-        if d > 0:
-            c = _cost(values, weights, norm, row, col, d, nx, ny, nz, *others)
-        key = _key(row, col, seed, -1)
-        for k in range(n_random):
-            e = 1.0 / (1.0 / far + _uniform(key, 3 * k) * (1.0 / near - 1.0 / far))
-            mx, my = 1.2 * _uniform(key, 3 * k + 1) - 0.6, 1.2 * _uniform(key, 3 * k + 2) - 0.6
-            mz = -math.sqrt(1 - mx * mx - my * my)
-            t = _cost(values, weights, norm, row, col, e, mx, my, mz, *others)
-            if t < c or not d > 0:
-                d, c, nx, ny, nz = e, t, mx, my, mz
-        cost[row, col], plane[row, col, 3] = c, d
-        plane[row, col, 0], plane[row, col, 1], plane[row, col, 2] = nx, ny, nz
+    width = cost.shape[1]
+    others = (images.ravel(), images.shape[2], sizes, A, b, K_inverse)
+    for block in prange((len(pixels) + _BLOCK - 1) // _BLOCK):
+        buffers = _buffers()
+        for index in range(block * _BLOCK, min(len(pixels), (block + 1) * _BLOCK)):
+            row, col, corner_row, corner_col, spot = _spot(pixels[index], width, scale)
+            norm = _window(padded, corner_row, corner_col, buffers[0], buffers[2])
+            if norm == 0:
+                continue
+            d, c, best_two = plane[row, col, 3], WORST, 16
+            nx, ny, nz = plane[row, col, 0], plane[row, col, 1], plane[row, col, 2]
+            if d > 0:
+                c, best_two = _cost(norm, spot, d, nx, ny, nz, c, best_two, others, buffers)
+            key = _key(row, col, seed, -1)
+            for k in range(n_random):
+                e = 1.0 / (1.0 / far + _uniform(key, 3 * k) * (1.0 / near - 1.0 / far))
+                mx = 1.2 * _uniform(key, 3 * k + 1) - 0.6
+                my = 1.2 * _uniform(key, 3 * k + 2) - 0.6
+                mz = -math.sqrt(1 - mx * mx - my * my)
+                t, two = _cost(norm, spot, e, mx, my, mz, c, best_two, others, buffers)
+                if t < c or not d > 0:
+                    d, c, nx, ny, nz, best_two = e, t, mx, my, mz, two
+            cost[row, col], plane[row, col, 3], pair[row, col] = c, d, best_two
+            plane[row, col, 0], plane[row, col, 1], plane[row, col, 2] = nx, ny, nz
 
 
 @njit(cache=True)
@@ -196,54 +291,59 @@ def _best_of_region(cost, row, col, region):  # type: ignore[no-untyped-def]
 
 @njit(parallel=True, cache=True)
 def propagate(  # type: ignore[no-untyped-def]
-    grey, mask, images, sizes, A, b, K_inverse, near, far, pixels, plane, cost, seed, sweep, guessed
-):
-    """Offer every listed pixel its neighbours' planes, then random changes of its own."""
-    width = grey.shape[1]
-    others = (images, sizes, A, b, K_inverse)
-    for index in prange(len(pixels)):
-        row, col = pixels[index] // width, pixels[index] % width
-        values, weights = np.empty(N_SAMPLES), np.empty(N_SAMPLES)
-        norm = _window(grey, mask, row, col, values, weights)
-        if norm == 0:
-            continue
-        d, c = plane[row, col, 3], cost[row, col]
-        nx, ny, nz = plane[row, col, 0], plane[row, col, 1], plane[row, col, 2]
-        rx = K_inverse[0, 0] * (col + 0.5) + K_inverse[0, 1] * (row + 0.5) + K_inverse[0, 2]
-        ry = K_inverse[1, 1] * (row + 0.5) + K_inverse[1, 2]
-        for region in range(8):
-            r, q = _best_of_region(cost, row, col, region)
-            if r < 0:
+    padded, images, sizes, A, b, K_inverse, scale, near, far, pixels, plane, cost, pair, n_regions,
+    seed, sweep, spread
+):  # fmt: skip
+    """Offer every listed pixel its neighbours' planes, then random changes of its own.
+
+    `spread` is 1 for changes as wide as a blind search needs, less for a refinement.
+    """
+    width = cost.shape[1]
+    others = (images.ravel(), images.shape[2], sizes, A, b, K_inverse)
+    for block in prange((len(pixels) + _BLOCK - 1) // _BLOCK):
+        buffers = _buffers()
+        for index in range(block * _BLOCK, min(len(pixels), (block + 1) * _BLOCK)):
+            row, col, corner_row, corner_col, spot = _spot(pixels[index], width, scale)
+            norm = _window(padded, corner_row, corner_col, buffers[0], buffers[2])
+            if norm == 0:
                 continue
-            mx, my, mz = plane[r, q, 0], plane[r, q, 1], plane[r, q, 2]
-            sx = K_inverse[0, 0] * (q + 0.5) + K_inverse[0, 1] * (r + 0.5) + K_inverse[0, 2]
-            sy = K_inverse[1, 1] * (r + 0.5) + K_inverse[1, 2]
-            along = mx * rx + my * ry + mz
-            if along > -1e-3:
-                continue
-            e = plane[r, q, 3] * (mx * sx + my * sy + mz) / along
-            if e < near or e > far:
-                continue
-            t = _cost(values, weights, norm, row, col, e, mx, my, mz, *others)
-            if t < c:
-                d, c, nx, ny, nz = e, t, mx, my, mz
-        key = _key(row, col, seed, sweep)
-        halvings = 0.45 ** (sweep + (2 if guessed else 0))
-        for k in range(4):  # depth alone, normal alone, both, both finely
-            part = 0.25 if k == 3 else 1.0
-            e, mx, my = d, nx, ny
-            if k != 1:
-                e = d * (1 + 0.08 * halvings * part * (_uniform(key, 3 * k) - 0.5))
-            if k != 0:
-                spread = 0.9 * math.sqrt(halvings) * part
-                mx += spread * (_uniform(key, 3 * k + 1) - 0.5)
-                my += spread * (_uniform(key, 3 * k + 2) - 0.5)
-            sideways = mx * mx + my * my
-            if e < near or e > far or sideways > _MOST_SIDEWAYS:
-                continue
-            mz = -math.sqrt(1 - sideways)
-            t = _cost(values, weights, norm, row, col, e, mx, my, mz, *others)
-            if t < c:
-                d, c, nx, ny, nz = e, t, mx, my, mz
-        plane[row, col, 3], cost[row, col] = d, c
-        plane[row, col, 0], plane[row, col, 1], plane[row, col, 2] = nx, ny, nz
+            d, c, best_two = plane[row, col, 3], cost[row, col], np.int64(pair[row, col])
+            nx, ny, nz = plane[row, col, 0], plane[row, col, 1], plane[row, col, 2]
+            rx = K_inverse[0, 0] * spot[0] + K_inverse[0, 1] * spot[1] + K_inverse[0, 2]
+            ry = K_inverse[1, 1] * spot[1] + K_inverse[1, 2]
+            for region in range(n_regions):
+                r, q = _best_of_region(cost, row, col, region)
+                if r < 0:
+                    continue
+                mx, my, mz = plane[r, q, 0], plane[r, q, 1], plane[r, q, 2]
+                ox, oy = (q + 0.5) * scale[0], (r + 0.5) * scale[1]
+                sx = K_inverse[0, 0] * ox + K_inverse[0, 1] * oy + K_inverse[0, 2]
+                sy = K_inverse[1, 1] * oy + K_inverse[1, 2]
+                along = mx * rx + my * ry + mz
+                if along > -1e-3:
+                    continue
+                e = plane[r, q, 3] * (mx * sx + my * sy + mz) / along
+                if e < near or e > far:
+                    continue
+                t, two = _cost(norm, spot, e, mx, my, mz, c, best_two, others, buffers)
+                if t < c:
+                    d, c, nx, ny, nz, best_two = e, t, mx, my, mz, two
+            key = _key(row, col, seed, sweep)
+            for k in range(4):  # depth alone, normal alone, both, both finely
+                part = 0.25 if k == 3 else 1.0
+                e, mx, my = d, nx, ny
+                if k != 1:
+                    e = d * (1 + 0.08 * spread * part * (_uniform(key, 3 * k) - 0.5))
+                if k != 0:
+                    turn = 0.9 * math.sqrt(spread) * part
+                    mx += turn * (_uniform(key, 3 * k + 1) - 0.5)
+                    my += turn * (_uniform(key, 3 * k + 2) - 0.5)
+                sideways = mx * mx + my * my
+                if e < near or e > far or sideways > _MOST_SIDEWAYS:
+                    continue
+                mz = -math.sqrt(1 - sideways)
+                t, two = _cost(norm, spot, e, mx, my, mz, c, best_two, others, buffers)
+                if t < c:
+                    d, c, nx, ny, nz, best_two = e, t, mx, my, mz, two
+            plane[row, col, 3], cost[row, col], pair[row, col] = d, c, best_two
+            plane[row, col, 0], plane[row, col, 1], plane[row, col, 2] = nx, ny, nz

@@ -13,6 +13,7 @@ from ...core.imaging.resample import scale_image, scaled_to, undistort_image
 
 _SAME_SHAPE = 2e-3  # relative: a thumbnail rounds its sides
 _LEAST_CONVERGENCE_DEG = 3.0  # between axes that are taken to meet at the subject
+_CLOSE_DEG = 8.0  # between cameras that show a subject from the same side
 _BASELINES_AWAY = 3.0  # distance of a subject that parallel cameras look at
 _MASK_MEGAPIXELS = 2.0  # masks need not be finer: stereo itself finds the outline
 _GREY = np.array([0.3, 0.5, 0.2], np.float32)
@@ -152,18 +153,32 @@ def neighbours(cameras: list[Camera], subject: Floats, *, most: int) -> list[Int
     """Return for each view the others to match with, best baseline angles first.
 
     Angles of 10-30 degrees are best; below 3 depth is not determined, above 60 little is
-    seen by both.
+    seen by both. Of cameras that stand close together one is taken before a second is: views
+    from several sides see round a nose, and several from one side say the same.
     """
     rays = np.array([(c.center - subject) / np.linalg.norm(c.center - subject) for c in cameras])
-    angle = np.degrees(np.arccos(np.clip(rays @ rays.T, -1, 1)))
     chosen = []
     for i in range(len(cameras)):
+        angle = np.degrees(np.arccos(np.clip(rays @ rays[i], -1, 1)))
         others = np.array([j for j in range(len(cameras)) if j != i])
-        badness = np.abs(np.log(np.maximum(angle[i, others], 1.0) / 17.0))
-        order = others[np.argsort(badness, kind="stable")]
-        usable = order[(angle[i, order] > 3) & (angle[i, order] < 60)]
-        chosen.append((usable if len(usable) else order[:1])[:most].astype(np.int32))
+        order = others[
+            np.argsort(np.abs(np.log(np.maximum(angle[others], 1.0) / 17.0)), kind="stable")
+        ]
+        usable = order[(angle[order] > 3) & (angle[order] < 60)]
+        if len(usable) == 0:
+            usable = order[:1]
+        chosen.append(np.array(_spread(usable, rays)[:most], np.int32))
     return chosen
+
+
+def _spread(order: Ints, rays: Floats) -> list[int]:
+    """Return `order` with those behind that stand close to an earlier one."""
+    first: list[int] = []
+    last: list[int] = []
+    for j in order:
+        alone = all(rays[j] @ rays[k] < np.cos(np.radians(_CLOSE_DEG)) for k in first)
+        (first if alone else last).append(int(j))
+    return first + last
 
 
 def depth_range(camera: Camera, subject: Floats, *, known: bool = True) -> tuple[float, float]:

@@ -1,15 +1,33 @@
 """Which views see each vertex of a mesh, best first."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.arrays import Floats, Floats32, Ints
+from ...core.arrays import AnyFloats, Bytes, Floats, Floats32, Ints
 from ...core.geometry.closest import SurfaceQuery
 from ...core.geometry.mesh import Mesh
 from .views import View
+from .visibility_kernels import face_view, keep_best
 
-_VERTICES_AT_ONCE = 1 << 17  # 100 views: 100 MB of qualities
+_VERTICES_AT_ONCE = 1 << 17  # 100 views: 100 MB of cosines and pixel sizes
+_SPARE_VIEWS = 2  # looked for beyond those wanted: finer vertices may face others
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visible:
+    """The views that nothing hides each vertex from, as far as was looked."""
+
+    bits: Bytes
+    """(V, n_views / 8 rounded up) uint8: bit k % 8 of byte k // 8 is view k."""
+
+    def between(self, ends: Ints) -> "Visible":
+        """Return what holds for points between two vertices each, `ends` (N, 2): seen from both.
+
+        A vertex itself is given twice.
+        """
+        return Visible(bits=self.bits[ends[:, 0]] & self.bits[ends[:, 1]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +48,7 @@ class SeenBy:
 
 
 def seen_by(
-    mesh: Mesh, normals: Floats, views: list[View], *,
+    mesh: Mesh, normals: AnyFloats, views: list[View], *,
     most: int, least_cosine: float, margin_px: float,
 ) -> SeenBy:  # fmt: skip
     """Find for each vertex the `most` views that face it best and see it.
@@ -38,74 +56,75 @@ def seen_by(
     A view sees a vertex that lies inside its mask, `margin_px` or more within its frame, at a
     cosine above `least_cosine`, with nothing of the mesh in between.
     """
-    query = SurfaceQuery(mesh.vertices, mesh.faces)
-    vertices: Floats = np.asarray(mesh.vertices, dtype=np.float64)
-    n = len(vertices)
-    chosen = np.full((n, most), -1, np.int32)
-    cosine = np.zeros((n, most), np.float32)
-    footprint = np.full(n, np.nan)
-    for start in range(0, n, _VERTICES_AT_ONCE):
-        part = slice(start, start + _VERTICES_AT_ONCE)
-        chosen[part], cosine[part], footprint[part] = _seen_part(
-            query, vertices[part], normals[part], views, most, least_cosine, margin_px
-        )
-    known = np.isfinite(footprint)
-    typical = float(np.median(footprint[known])) if known.any() else 1.0
-    return SeenBy(views=chosen, cosine=cosine, footprint=np.where(known, footprint, typical))
+    vertices = np.asarray(mesh.vertices, dtype=np.float64)
+    normals = np.ascontiguousarray(normals, dtype=np.float32)
+    visible = visible_from(
+        vertices, mesh.faces, normals, views,
+        most=most, least_cosine=least_cosine, margin_px=margin_px,
+    )  # fmt: skip
+    return choose_views(
+        vertices, normals, visible, views,
+        most=most, least_cosine=least_cosine, margin_px=margin_px,
+    )  # fmt: skip
 
 
-def _seen_part(
-    query: SurfaceQuery, vertices: Floats, normals: Floats, views: list[View],
-    most: int, least_cosine: float, margin_px: float,
-) -> tuple[Ints, Floats32, Floats]:  # fmt: skip
-    n = len(vertices)
-    quality = np.zeros((n, len(views)), np.float32)
-    pixel = np.zeros((n, len(views)), np.float32)
-    for k, view in enumerate(views):
-        quality[:, k], pixel[:, k] = _quality(vertices, normals, view, least_cosine, margin_px)
-    order = np.argsort(-quality, axis=1, kind="stable")
+def visible_from(
+    vertices: AnyFloats, faces: Ints, normals: Floats32, views: list[View], *,
+    most: int, least_cosine: float, margin_px: float = 0.0,
+) -> Visible:  # fmt: skip
+    """Cast rays from each vertex to the views that face it best, till enough are free."""
+    places: Floats = np.ascontiguousarray(vertices, dtype=np.float64)
+    query = SurfaceQuery(places, faces)
     centers = np.array([view.camera.center for view in views])
+    bits = np.zeros((len(places), -(-len(views) // 8)), np.uint8)
+    for part, cosine, pixel in _facing(places, normals, views, least_cosine, margin_px):
+        order = np.argsort(-cosine, axis=0, kind="stable")
+        n = order.shape[1]
+        count = np.zeros(n, np.int32)
+        for candidate in order:
+            facing = cosine[candidate, np.arange(n)] > 0
+            rows = np.flatnonzero((count < most + _SPARE_VIEWS) & facing)
+            if len(rows) == 0:
+                break
+            which = candidate[rows]
+            points = places[part][rows]
+            # start a little above the surface, so that it does not hide itself
+            points += 0.7 * pixel[which, rows][:, None] * normals[part][rows]
+            away = centers[which] - points
+            free = ~query.occluded(points, away)
+            rows, which = rows[free], which[free]
+            bits[part][rows, which // 8] |= (1 << (which % 8)).astype(np.uint8)
+            count[rows] += 1
+    return Visible(bits=bits)
+
+
+def choose_views(
+    vertices: Floats, normals: Floats32, visible: Visible, views: list[View], *,
+    most: int, least_cosine: float, margin_px: float,
+) -> SeenBy:  # fmt: skip
+    """Choose for each vertex the `most` visible views that face it best; see `seen_by`."""
+    n = len(vertices)
     chosen = np.full((n, most), -1, np.int32)
-    cosine = np.zeros((n, most), np.float32)
+    best = np.zeros((n, most), np.float32)
     footprint = np.full(n, np.nan)
-    count = np.zeros(n, np.int64)
-    for rank in range(len(views)):
-        candidate = order[:, rank]
-        rows = np.flatnonzero((count < most) & (quality[np.arange(n), candidate] > 0))
-        if len(rows) == 0:
-            break
-        which = candidate[rows]
-        away = centers[which] - vertices[rows]
-        away /= np.linalg.norm(away, axis=1, keepdims=True)
-        # start a little above the surface, so that it does not hide itself
-        start = vertices[rows] + 0.7 * pixel[rows, which][:, None] * normals[rows]
-        free = ~query.occluded(start, away)
-        rows, which = rows[free], which[free]
-        chosen[rows, count[rows]] = which
-        cosine[rows, count[rows]] = quality[rows, which]
-        footprint[rows] = np.fmin(footprint[rows], pixel[rows, which])
-        count[rows] += 1
-    return chosen, cosine, footprint
+    for part, cosine, pixel in _facing(vertices, normals, views, least_cosine, margin_px):
+        keep_best(cosine, pixel, visible.bits[part], chosen[part], best[part], footprint[part])
+    known = np.isfinite(footprint)
+    footprint[~known] = np.median(footprint[known]) if known.any() else 1.0
+    return SeenBy(views=chosen, cosine=best, footprint=footprint)
 
 
-def _quality(
-    vertices: Floats, normals: Floats, view: View, least_cosine: float, margin_px: float
-) -> tuple[Floats32, Floats32]:
-    """Return (V,) cosines, 0 where the view is out of the question, and (V,) pixel sizes."""
-    camera = view.camera
-    # written out: quick on long columns, and no matrix product that rounds by number of threads
-    p, n = vertices.T, normals.T
-    x, y, depth = (p[0] * row[0] + p[1] * row[1] + p[2] * row[2] + row[3] for row in camera.P)
-    a = [center - column for center, column in zip(camera.center, p, strict=True)]
-    length = np.sqrt(a[0] * a[0] + a[1] * a[1] + a[2] * a[2])
-    cosine = (a[0] * n[0] + a[1] * n[1] + a[2] * n[2]) / length
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x, y = x / depth, y / depth
-        inside = (depth > 0) & (cosine > least_cosine) & (x > margin_px) & (y > margin_px)
-        inside &= (x < camera.width - margin_px) & (y < camera.height - margin_px)
-    col, row = (np.where(inside, values, 0).astype(np.int64) for values in (x, y))
-    inside &= view.mask[row, col]
-    return (
-        np.where(inside, cosine, 0).astype(np.float32),
-        np.where(inside, depth / camera.K[0, 0], 0).astype(np.float32),
-    )
+def _facing(
+    vertices: Floats, normals: Floats32, views: list[View], least_cosine: float, margin_px: float
+) -> Iterator[tuple[slice, Floats32, Floats32]]:
+    """Yield vertices in parts: which, then (n_views, N) cosines and pixel sizes, 0 for none."""
+    for start in range(0, len(vertices), _VERTICES_AT_ONCE):
+        part = slice(start, min(start + _VERTICES_AT_ONCE, len(vertices)))
+        cosine, pixel = np.zeros((2, len(views), part.stop - start), np.float32)
+        for k, view in enumerate(views):
+            camera = view.camera
+            face_view(
+                vertices[part], normals[part], camera.P, camera.center, camera.K[0, 0],
+                view.mask, least_cosine, margin_px, cosine[k], pixel[k],
+            )  # fmt: skip
+        yield part, cosine, pixel

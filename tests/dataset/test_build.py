@@ -94,13 +94,41 @@ def test_summary_is_json_and_on_disk(built):
     assert json.loads((folder / "build/build.json").read_text()) == summary
 
 
+def test_every_view_is_appraised(ball, built):
+    figures = built[2]["takes"]["smile"]
+    assert figures["left_out"] == []
+    assert set(figures["view_health"]) == set(ball.rig.names)
+    assert all(view["remarks"] == [] for view in figures["view_health"].values())
+    assert figures["photo_consistency"]["ncc"] > 0.9
+    assert set(figures["photo_consistency"]["views"]) == set(ball.rig.names)
+
+
+def test_a_displaced_photograph_is_named_and_left_out(ball, tmp_path, caplog):
+    """One of five photographs lies two pixels too far right, and nobody repairs the rig."""
+    images = {**ball.images, "cam2": np.roll(ball.images["cam2"], 2, axis=1)}
+    session = replace(ball, images=images).session(tmp_path / "session")
+    off = replace(TINY, check_rig=RigCheck.OFF)
+    figures = build_dataset(session, ball.rig, tmp_path / "build", off)["takes"]["smile"]
+    assert figures["left_out"] == ["cam2"]
+    assert "cam2" not in figures["views"]
+    (remark,) = figures["remarks"]
+    assert remark.startswith("cam2 disagrees with the other photographs by")
+    assert remark in caplog.text
+    health = figures["view_health"]["cam2"]
+    assert (health["shift_x_px"], health["shift_y_px"]) == pytest.approx((2, 0), abs=0.4)
+    mesh = load_mesh(tmp_path / "build/smile/mesh.ply")
+    error = np.linalg.norm(mesh.vertices, axis=1) - ball.radius
+    facing = mesh.vertices[:, 2] > 0.6 * ball.radius
+    assert np.median(np.abs(error[facing])) < 0.3 * ball.footprint
+
+
 def test_second_run_does_nothing(ball, built, caplog):
     folder, session, summary = built
     before = (folder / "build/smile/mesh.ply").stat().st_mtime_ns
     with caplog.at_level("INFO", logger="facekit"):
         again = build_dataset(session, ball.rig, folder / "build", TINY)
     assert (folder / "build/smile/mesh.ply").stat().st_mtime_ns == before
-    assert caplog.text.count("finished already") == 5  # depth, cloud, start, sweep-2, mesh
+    assert caplog.text.count("finished already") == 7  # five of the mesh, two looks
     figures = {**summary["takes"]["smile"], "seconds": 0, "peak_gb": 0}
     assert {**again["takes"]["smile"], "seconds": 0, "peak_gb": 0} == figures
 

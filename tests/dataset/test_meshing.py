@@ -5,8 +5,8 @@ import pytest
 
 from facekit.core.geometry.mesh import Mesh, edges_of, face_areas, vertex_normals
 from facekit.dataset.fusion import PointCloud
+from facekit.dataset.meshgraph import mesh_graph
 from facekit.dataset.meshing import divide_edges, main_parts, poisson_mesh, relax, trim_rim
-from facekit.dataset.stereo.sweep import border_vertices
 
 
 def ball_cloud(rng, *, n=20_000, keep=None):
@@ -27,7 +27,7 @@ def test_poisson_of_a_ball(rng):
     mesh = poisson_mesh(ball_cloud(rng), edge=0.04)
     error = np.abs(np.linalg.norm(mesh.vertices, axis=1) - 1)
     assert np.percentile(error, 99) < 0.05 * 0.04  # far below the edge length
-    assert not border_vertices(mesh.faces, len(mesh.vertices)).any()
+    assert not mesh_graph(mesh.faces, len(mesh.vertices)).border.any()
     outward = (vertex_normals(mesh.vertices, mesh.faces) * mesh.vertices).sum(1)
     assert (outward > 0.9).all()
 
@@ -42,7 +42,7 @@ def test_edges_are_as_long_as_asked(rng):
 def test_hole_where_no_point_supports(rng):
     mesh = poisson_mesh(ball_cloud(rng, keep=lambda p: p[:, 2] > -0.3), edge=0.05, trim=4.0)
     assert mesh.vertices[:, 2].min() > -0.3 - 4.5 * 0.05
-    assert border_vertices(mesh.faces, len(mesh.vertices)).any()
+    assert mesh_graph(mesh.faces, len(mesh.vertices)).border.any()
 
 
 def test_small_parts_are_left_out(ball):
@@ -81,11 +81,12 @@ def test_rim_is_trimmed_but_an_inner_hole_stays(ball):
 
 def test_dividing_edges_keeps_the_surface(ball):
     mesh = ball.mesh(n_times=2)
-    fine = divide_edges(mesh)
+    fine, ends = divide_edges(mesh)
+    np.testing.assert_array_equal(fine.vertices, mesh.vertices[ends].mean(axis=1))
     assert len(fine.faces) == 4 * len(mesh.faces)
     total = face_areas(mesh.vertices, mesh.faces).sum()
     assert face_areas(fine.vertices, fine.faces).sum() == pytest.approx(total)
-    assert not border_vertices(fine.faces, len(fine.vertices)).any()
+    assert not mesh_graph(fine.faces, len(fine.vertices)).border.any()
 
 
 def test_relaxing_evens_out_triangles_and_keeps_the_shape(rng):
@@ -94,10 +95,10 @@ def test_relaxing_evens_out_triangles_and_keeps_the_shape(rng):
     faces = np.concatenate([np.c_[a, a + 1, a + n], np.c_[a + 1, a + n + 1, a + n]])
     x, y = np.meshgrid(np.arange(float(n)), np.arange(float(n)))
     points = np.c_[x.ravel(), y.ravel(), np.zeros(n * n)]
-    inner = ~border_vertices(faces, n * n)
+    inner = ~mesh_graph(faces.astype(np.int32), n * n).border
     points[inner, :2] += rng.uniform(-0.3, 0.3, (inner.sum(), 2))
     uneven = Mesh(vertices=points, faces=faces.astype(np.int32))
-    smooth = relax(uneven, normals=np.tile([0.0, 0, 1], (n * n, 1)))
+    smooth = relax(uneven, normals=np.tile(np.array([0, 0, 1], np.float32), (n * n, 1)))
     spread = [face_areas(m.vertices, m.faces).std() for m in (uneven, smooth)]
     assert spread[1] < 0.4 * spread[0]
     np.testing.assert_array_equal(smooth.vertices[:, 2], 0)

@@ -21,6 +21,24 @@ def test_nine_bodies_stand_ear_to_ear() -> None:
     assert pitch.min() < 0 < pitch.max()
 
 
+@pytest.mark.parametrize(
+    ("name", "n_cameras", "yaw", "nearest"),
+    [("seven", 7, 75, (25, 28)), ("sixteen", 16, 90, (23, 31))],
+)
+def test_neighbours_stand_where_stereo_works(
+    name: str, n_cameras: int, yaw: float, nearest: tuple[float, float]
+) -> None:
+    places = load_layout(name).cameras
+    assert len(places) == n_cameras
+    yaws, pitches = np.radians([(place.yaw_deg, place.pitch_deg) for place in places]).T
+    assert np.degrees(yaws.max()) == -np.degrees(yaws.min()) == pytest.approx(yaw)
+    away = np.stack(
+        [np.sin(yaws) * np.cos(pitches), np.sin(pitches), np.cos(yaws) * np.cos(pitches)], 1
+    )
+    between = np.degrees(np.arccos(np.clip(away @ away.T - 2 * np.eye(n_cameras), -1, 1)))
+    assert nearest[0] < between.min(axis=1).min() and between.min(axis=1).max() < nearest[1]
+
+
 def test_the_level_arc_has_its_front_thrice() -> None:
     layout = load_layout("arc30")
     places = sorted((place.yaw_deg, place.pitch_deg) for place in layout.cameras)
@@ -85,7 +103,7 @@ def test_errors_in_a_layout_are_sentences(tmp_path: Path, text: str, complaint: 
 
 
 def test_unknown_names_are_answered_with_the_known(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no rig layout 'eleven'.*arc30, five, nine, pair"):
+    with pytest.raises(ConfigError, match="no rig layout 'eleven'.*arc30, five.*seven, sixteen"):
         load_layout("eleven")
     with pytest.raises(ConfigError, match="absent"):
         load_layout(str(tmp_path / "absent.yaml"))

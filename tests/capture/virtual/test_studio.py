@@ -12,6 +12,7 @@ from facekit.capture.virtual.studio import StudioConfig, make_session
 from facekit.capture.virtual.truth import load_truth
 from facekit.core.errors import ConfigError, InputError, ModelFileError, SchemaError
 from facekit.core.files import sha256_file
+from facekit.core.geometry.mesh import vertex_normals
 from facekit.core.imaging.imageio import read_image
 
 SMALL = StudioConfig(
@@ -79,6 +80,17 @@ def test_the_truth_fits_the_photographs(session: Session, folder: Path) -> None:
         row, col = np.floor(xy[:, 1]).astype(int), np.floor(xy[:, 0]).astype(int)
         nearest = along.argmin()
         assert depth[row[nearest], col[nearest]] == pytest.approx(along[nearest], abs=1.0)
+
+
+def test_the_smooth_surface_lies_the_relief_below(session: Session, folder: Path) -> None:
+    truth = load_truth(folder)
+    smooth, mesh = truth.smooth_mesh("neutral"), truth.mesh("neutral")
+    assert np.array_equal(smooth.faces, mesh.faces)
+    with np.load(folder / "truth/neutral/mesh.npz") as arrays:
+        relief = arrays["relief"]
+    raised = smooth.vertices + relief[:, None] * vertex_normals(smooth.vertices, smooth.faces)
+    assert np.abs(relief).max() > 0.1
+    np.testing.assert_allclose(mesh.vertices, raised, atol=1e-4)  # float32 at 100 mm
 
 
 def test_truth_is_named_where_it_is_missing(session: Session, folder: Path, tmp_path: Path) -> None:

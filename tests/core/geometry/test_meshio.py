@@ -77,3 +77,31 @@ def test_an_unknown_format_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match=r"\.ply, \.obj or \.glb"):
         save_mesh(tmp_path / "a.xyz", ball(rng))
     assert not list(tmp_path.iterdir())
+
+
+def test_obj_numbers_are_those_of_the_mesh(tmp_path: Path) -> None:
+    """Signs, zeros, carries and small units: nine digits at the least, six decimals."""
+    values = np.array(
+        [[0.0, -0.0000004, 0.0000006], [-1.5, 99.9999999, -250.123456], [1e-3, -12.0, 7.25]]
+    )
+    mesh = Mesh(vertices=values, faces=np.array([[0, 1, 2]], np.int32))
+    save_mesh(tmp_path / "a.obj", mesh)
+    lines = (tmp_path / "a.obj").read_text().splitlines()
+    assert lines[0] == "v 0.000000 0.000000 0.000001"
+    assert lines[1] == "v -1.500000 100.000000 -250.123456"
+    assert lines[2] == "v 0.001000 -12.000000 7.250000"
+    assert lines[3] == "f 1 2 3"
+    small = Mesh(vertices=values / 1000, faces=mesh.faces)
+    save_mesh(tmp_path / "b.obj", small)
+    again = load_mesh(tmp_path / "b.obj")
+    assert np.abs(again.vertices - small.vertices).max() <= 0.5e-9 * (1 + 1e-6)
+
+
+def test_given_normals_are_written(tmp_path: Path, rng: np.random.Generator) -> None:
+    mesh = ball(rng)
+    normals = -mesh.vertices / 80
+    save_mesh(tmp_path / "a.ply", mesh, normals=normals)
+    raw = trimesh.load_mesh(tmp_path / "a.ply", process=False)
+    rows = raw.metadata["_ply_raw"]["vertex"]["data"]  # trimesh itself finds normals anew
+    found = np.stack([rows[name] for name in ("nx", "ny", "nz")], axis=1)
+    np.testing.assert_allclose(found, normals, atol=1e-6)

@@ -101,3 +101,26 @@ def test_partners_stand_ten_to_thirty_degrees_aside(ball):
     chosen = neighbours(list(ball.rig), np.zeros(3), most=2)
     assert sorted(chosen[2]) == [1, 3]
     assert chosen[0][0] == 1
+
+
+def test_partners_of_a_dense_dome_surround_a_camera():
+    """Of a hundred cameras 6 degrees apart, the four partners stand on several sides."""
+    places = np.radians(6.0) * np.stack(np.meshgrid(np.arange(10.0), np.arange(10.0)), -1)
+    cameras = []
+    for yaw, pitch in (places - np.radians(27.0)).reshape(-1, 2):
+        away = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+        cameras.append(
+            Camera(
+                name="c", width=100, height=100,
+                K=np.array([[90.0, 0, 50], [0, 90, 50], [0, 0, 1]]),
+                cam_from_world=look_at(1000 * away, np.zeros(3)),
+            )
+        )  # fmt: skip
+    rays = np.array([c.center / 1000 for c in cameras])
+    for i, partners in enumerate(neighbours(cameras, np.zeros(3), most=4)):
+        assert len(set(partners)) == 4
+        apart = np.degrees(np.arccos(np.clip(rays[partners] @ rays[partners].T, -1, 1)))
+        assert apart[np.triu_indices(4, 1)].min() > 8
+        aside = np.degrees(np.arccos(rays[partners] @ rays[i]))
+        assert (aside > 10).all()
+        assert (aside < 30).all()

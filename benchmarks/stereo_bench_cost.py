@@ -1,0 +1,166 @@
+"""What a build costs: run in a process of its own, whose CPU time and memory are its alone.
+
+Compiled code is loaded from numba's cache; where it has to be compiled first, a small build
+beforehand does so, and its time is told apart.
+"""
+
+import multiprocessing
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from ..calibration.check import check_take
+from ..calibration.rigfile import load_rig
+from ..capture.session import load_session
+from ..core.errors import EstimationError, FacekitError, InputError
+from ..core.files import STAGE_RECORD, read_json
+from ..dataset.build import BuildConfig, build_dataset
+from ..dataset.rigcheck import RigCheck
+from ..dataset.stages import STAGES_FOLDER
+from .stereo_bench_scene import BenchScene
+
+_T = TypeVar("_T")
+_WARM_UP = BuildConfig(megapixels=0.2, start_megapixels=0.05, check_rig=RigCheck.OFF)
+"""Two scales, so that every kernel runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildCost:
+    """Photographs to the saved mesh of one take."""
+
+    cpu_s: float
+    """Of all threads; modules are loaded before."""
+    wall_s: float
+    peak_gb: float
+    """Most memory that the process held, loaded modules included."""
+    import_cpu_s: float
+    """Loading the modules, which a command pays once for all takes."""
+    stages: dict[str, float]
+    """Stage -> CPU seconds."""
+    figures: dict[str, Any]
+    """As `dataset.build.build_take` returns them."""
+
+
+def build_cost(scene: BenchScene, out: Path) -> BuildCost:
+    """Build a scene's take from nothing, with its true cameras, in a child process.
+
+    Parameters
+    ----------
+    out : Path
+        Removed first: a finished build would cost nothing.
+
+    Raises
+    ------
+    FacekitError
+        What the build raised.
+    EstimationError
+        The process ended without an answer, as it does when memory runs out.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    config = BuildConfig(megapixels=scene.megapixels, check_rig=RigCheck.OFF)
+    return apart(_build, scene.session.folder, scene.rig_file, out, scene.take, config)
+
+
+def warm_up(scene: BenchScene) -> float:
+    """Build a scene's take small, so that all kernels are compiled; return its CPU seconds."""
+    with TemporaryDirectory(prefix="facekit-warm-up.") as folder:
+        return apart(_warm_up, scene.session.folder, scene.rig_file, Path(folder), scene.take)
+
+
+def check_cost(scene: BenchScene) -> float:
+    """Return CPU seconds of the check for moved cameras that precedes a build."""
+    return apart(_check, scene.session.folder, scene.rig_file, scene.take)
+
+
+def cost_figures(cost: BuildCost, scene: BenchScene) -> dict[str, Any]:
+    """Return what a build cost, JSON-able."""
+    return {
+        "cpu_s": cost.cpu_s,
+        "wall_s": cost.wall_s,
+        "peak_gb": cost.peak_gb,
+        "import_cpu_s": cost.import_cpu_s,
+        "stages_cpu_s": cost.stages,
+        "megapixels": scene.megapixels,
+        "cpu_s_per_megapixel_view": cost.cpu_s / (scene.megapixels * len(scene.rig)),
+    }
+
+
+def apart(work: Callable[..., _T], *given: Any) -> _T:
+    """Run `work(*given)` in a fresh process and return its answer."""
+    # not forked: numba's threads and open files of this process have no business there
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            return pool.submit(work, *given).result()
+        except BrokenProcessPool:
+            raise EstimationError(
+                "the build ended without an answer: most likely memory ran out; "
+                "ask for fewer megapixels"
+            ) from None
+
+
+def _build(session: Path, rig_file: Path, out: Path, take: str, config: BuildConfig) -> BuildCost:
+    loaded = time.process_time()
+    start = time.perf_counter()
+    summary = build_dataset(load_session(session), load_rig(rig_file), out, config, takes=[take])
+    wall_s = time.perf_counter() - start
+    return BuildCost(
+        cpu_s=time.process_time() - loaded,
+        wall_s=wall_s,
+        peak_gb=peak_gb(),
+        import_cpu_s=loaded,
+        stages=_stages(out / take),
+        figures=summary["takes"][take],
+    )
+
+
+def _warm_up(session: Path, rig_file: Path, out: Path, take: str) -> float:
+    with suppress(FacekitError):  # so small a build may find no surface; it ran all the same
+        build_dataset(load_session(session), load_rig(rig_file), out, _WARM_UP, takes=[take])
+    return time.process_time()
+
+
+def _check(session: Path, rig_file: Path, take: str) -> float:
+    loaded = time.process_time()
+    opened = load_session(session)
+    with TemporaryDirectory(prefix="facekit-check.") as cache:
+        check_take(opened, opened.take(take), load_rig(rig_file), cache=Path(cache))
+    return time.process_time() - loaded
+
+
+def peak_gb() -> float:
+    """Return the most memory, GB, that this process held since it was started.
+
+    `ru_maxrss` of a started process also counts what its parent held at that moment; Linux
+    tells its own apart.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1]) / 1e6
+    except OSError:
+        pass
+    unit = 1e9 if sys.platform == "darwin" else 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _stages(folder: Path) -> dict[str, float]:
+    found = {}
+    records = sorted(
+        (folder / STAGES_FOLDER).glob(f"*/{STAGE_RECORD}"), key=lambda path: path.stat().st_mtime
+    )
+    for path in records:
+        try:
+            found[path.parent.name] = float(read_json(path)["cpu_seconds"])
+        except (InputError, KeyError):
+            continue
+    return found
