@@ -370,12 +370,17 @@ def target(board: str, paper: str | None, dpi: int, out: Path, as_json: bool) ->
     "gives it; or with --self a known distance of two cameras, A,B=MM.",
 )
 @click.option("--board", help="The board, where the session does not name it (see `target`).")
+@click.option(
+    "--from", "rig_file", type=IN_FILE,
+    help="With --self: a calibration that has drifted, to be refined by the subject.",
+)  # fmt: skip
 @config_options
 @json_option
 def calibrate(
     session: Path,
     out: Path,
     without_board: bool,
+    rig_file: Path | None,
     scale_bar: str | None,
     board: str | None,
     config_file: Path | None,
@@ -389,8 +394,15 @@ def calibrate(
 
     if without_board and board is not None:
         raise click.UsageError("--board and --self exclude each other")
+    if rig_file is not None and not without_board:
+        raise click.UsageError("--from goes with --self")
     loaded = load_session(session)
-    if without_board:
+    if rig_file is not None:
+        from .calibration.refine import refine
+        from .calibration.rigfile import load_rig
+
+        result = refine(loaded, load_rig(rig_file), out)
+    elif without_board:
         from .calibration.selfcal import SelfCalibrateConfig, self_calibrate
 
         config = settings(SelfCalibrateConfig, config_file, assignments, scale_bar=scale_bar)
