@@ -7,6 +7,7 @@ by themselves do not join the cameras, the nominal mounting has to.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -113,12 +114,14 @@ def first_state(
     poses, board = _placed(posed, names, board)
     back_from_front = invert(board.board_from_face[-1])
     takes = sorted({take for take, _ in poses.rig_from_face})
+    n_views = Counter((entry.view.take, entry.face) for entry in posed)
     boards = []
     for take in takes:
-        own = [poses.rig_from_face[take, 0]] if (take, 0) in poses.rig_from_face else []
-        if (take, 1) in poses.rig_from_face:
-            own.append(compose(poses.rig_from_face[take, 1], back_from_front))
-        boards.append(average(own))
+        # the face that more cameras saw: where the two disagree, a mean would fit neither
+        face = max((f for f in (0, 1) if (take, f) in poses.rig_from_face),
+                   key=lambda f: (n_views[take, f], -f))  # fmt: skip
+        pose = poses.rig_from_face[take, face]
+        boards.append(compose(pose, back_from_front) if face else pose)
     views = [entry.view for entry in posed]
     sizes = [len(view.ids) for view in views]
     seen = Observations(

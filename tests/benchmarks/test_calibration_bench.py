@@ -24,7 +24,7 @@ cameras:
 sensor_width_mm: 36.0
 sensor_height_mm: 24.0
 """
-WIDTH, POSES = 2450, 10  # 4 MP
+WIDTH, POSES = 2450, 14  # 4 MP; OpenCV needs three full views in each camera
 
 
 @pytest.fixture(scope="module")
