@@ -117,7 +117,7 @@ def sized(
         sighted[:] = True
     front = sighted.copy()
     front[nominal.n_face :] = False
-    fit: Similarity = align_similarity(*_matched(state, nominal, front, sighted))
+    fit = _laid_on(*_matched(state, nominal, front, sighted))
     scale, sigma_ppm = fit.scale, None
     if lengths:
         scale, sigma_ppm = _scale_of(state.points, lengths)
@@ -166,7 +166,11 @@ def size_gradient(
     if front.sum() < 3:
         front = free
     centred = state.points[front] - state.points[front].mean(axis=0)
-    gradient[front] = centred / (centred**2).sum()
+    along = centred * [1.0, 1.0, 0.0]  # as `_laid_on` has it
+    pull = (along / (along**2).sum()).ravel()
+    turns = np.stack([np.cross(axis, centred).ravel() for axis in np.eye(3)], axis=1)
+    pull -= turns @ np.linalg.lstsq(turns, pull, rcond=None)[0]  # a tilted plate is no smaller
+    gradient[front] = pull.reshape(-1, 3)
     return gradient
 
 
@@ -176,6 +180,20 @@ def _matched(
     """Return recovered and nominal corners of the front, of the back where that was not seen."""
     rows = front if front.sum() >= 3 else sighted
     return state.points[rows], nominal.corners[rows]
+
+
+def _laid_on(found: Floats, flat: Floats) -> Similarity:
+    """Return the similarity that takes corners (N, 3) to their places on the flat board.
+
+    The size is that of the corners' places along the board: heights of a bowed plate would make
+    it seem larger than it is.
+    """
+    fit = align_similarity(found, flat)
+    middle = found.mean(axis=0)
+    along = ((found - middle) @ fit.R.T)[:, :2]
+    wanted = (flat - flat.mean(axis=0))[:, :2]
+    scale = float((along * wanted).sum() / (along**2).sum())
+    return replace(fit, scale=scale, t=flat.mean(axis=0) - scale * fit.R @ middle)
 
 
 def _scale_of(points: Floats, lengths: Sequence[MeasuredLength]) -> tuple[float, float]:

@@ -102,3 +102,16 @@ def test_size_gradient_is_the_derivative(capture, rng, measured):
     assert (gradient * points).sum() == pytest.approx(1, rel=1e-9)
     turn = np.cross([0.3, -0.2, 0.5], points)
     assert (gradient * turn).sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_a_bow_changes_no_size(capture):
+    """The places along the plate tell the size: heights of 0.5 mm would add some 10 ppm."""
+    flat = estimate_rig(*(lambda m: (m.cameras, m.views, m.spec))(capture(3, 8, spread_deg=60.0)))
+    made = capture(3, 8, spread_deg=60.0, bow_mm=0.5)
+    bowed = estimate_rig(made.cameras, made.views, made.spec)
+
+    def reach(found):
+        centers = found.rig.centers
+        return np.linalg.norm(centers[0] - centers[-1])
+
+    assert reach(bowed) / reach(flat) == pytest.approx(1, abs=2e-6)
