@@ -6,9 +6,7 @@ field of f/16, sensor noise, JPEG; only the corners found in them are kept.
 
 import dataclasses
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..calibration.target.detect import DETECTOR_VERSION, BoardView, detect_board
+from ..calibration.target.detect import DETECTOR_VERSION, BoardView, detect_board, one_opencv_thread
 from ..capture.patterns import board_image, board_size
 from ..capture.session import BoardSpec, CameraInfo
 from ..capture.targets import board_from_face, faces, n_face_corners, object_points
@@ -172,19 +170,8 @@ def photograph_board(stage: Stage, folder: Path) -> list[Detection]:
             write_json(path, _record(found, key))
         return found
 
-    with one_thread_each(), ThreadPoolExecutor(stage.config.n_workers) as pool:
+    with one_opencv_thread(), ThreadPoolExecutor(stage.config.n_workers) as pool:
         return list(track(pool.map(shoot, jobs), "photographing the board", total=len(jobs)))
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Let OpenCV work in the thread that calls it, whose CPU time then is all there is."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def photograph(stage: Stage, sheets: list[Sheet], take: str, camera: Camera) -> Bytes:

@@ -206,7 +206,7 @@ def detect_session(
             spec,
         )
 
-    with _one_opencv_thread(), ThreadPoolExecutor(max(1, n_workers)) as pool:
+    with one_opencv_thread(), ThreadPoolExecutor(max(1, n_workers)) as pool:
         views = tuple(track(pool.map(detect, jobs), "finding the board", total=len(jobs)))
     found = sum(len(view.ids) > 0 for view in views)
     log.info("board found in %d of %d photographs", found, len(views))
@@ -214,7 +214,7 @@ def detect_session(
 
 
 @contextmanager
-def _one_opencv_thread() -> Iterator[None]:
+def one_opencv_thread() -> Iterator[None]:
     """Keep OpenCV to the calling thread: photographs side by side need no second level."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
