@@ -349,10 +349,17 @@ def target(board: str, paper: str | None, dpi: int, out: Path, as_json: bool) ->
 
     spec = parse_board(board)
     width, height = write_target(spec, out, paper=paper, dpi=dpi)
+    back = out.with_name(f"{out.stem}-back{out.suffix}")
+    files = [str(out)]
+    if spec.back_first_id is not None and out.suffix.lower() != ".pdf":  # a PDF has two pages
+        files.append(str(back))
     if as_json:
-        print_json({"file": str(out), "width_mm": width, "height_mm": height, "board": board})
+        print_json({"file": str(out), "files": files, "width_mm": width, "height_mm": height,
+                    "board": board})  # fmt: skip
     else:
-        click.echo(f"{out}: {describe(spec)}, on a sheet of {width:g} x {height:g} mm")
+        click.echo(
+            f"{' and '.join(files)}: {describe(spec)}, on a sheet of {width:g} x {height:g} mm"
+        )
 
 
 @main.command()
