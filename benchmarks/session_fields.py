@@ -15,7 +15,7 @@ from ..core.arrays import Floats
 from ..core.geometry.camera import Camera, Rig
 from ..core.rendering.colormap import AMOUNT
 from ..core.report import ColorBar, Gallery, Picture, new_plot, plot, plot_title
-from .session_plots import CameraResiduals
+from .session_plots import CameraResiduals, frame_image
 
 CELLS = 10  # along the longer side
 MIN_POINTS = 8  # of a cell, for its mean to say something
@@ -117,13 +117,7 @@ def _draw(name: str, field: Field, camera: Camera, *, high: float) -> Picture:
         scale_units="xy", scale=1, width=0.009, color=_INK, pivot="mid",
     )  # fmt: skip
     axes.grid(False)
-    axes.set_xlim(0, camera.width)
-    axes.set_ylim(camera.height, 0)
-    axes.set_aspect("equal")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(True)
+    frame_image(axes, camera)
     plot_title(
         axes, f"{name}, ×{gain:.0f}\n{field.rms_px:.3f} px, chance {field.chance_px:.3f}", size=7.5
     )

@@ -115,17 +115,22 @@ def residual_plots(
             width=0.005, color=_BLUE,
         )  # fmt: skip
         axes.scatter(*one.xy[~one.kept].T, s=9, marker="x", lw=0.8, color=_RED)
-        axes.set_xlim(0, camera.width)
-        axes.set_ylim(camera.height, 0)
-        axes.set_aspect("equal")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set_visible(True)
+        frame_image(axes, camera)
         rms = float(np.sqrt((error**2).sum(1).mean())) if len(error) else float("nan")
         plot_title(axes, f"{name}: rms {rms:.3f} px, ×{gain:.0f}", size=8.0)
         pictures.append(plot(figure, vector=False, dpi=90))
     return pictures
+
+
+def frame_image(axes: Any, camera: Camera) -> None:
+    """Make the axes those of a camera's image: its pixels, y downwards, a frame without ticks."""
+    axes.set_xlim(0, camera.width)
+    axes.set_ylim(camera.height, 0)
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(True)
 
 
 def residual_histograms(residuals: Mapping[str, CameraResiduals]) -> Picture:

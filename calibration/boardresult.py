@@ -18,13 +18,18 @@ from .solve.intrinsics import MIN_VIEWS
 from .solve.rig import RigEstimate
 from .target.detect import BoardView
 from .target.scalebars import BarSummary, bar_warnings
-from .verdict import WEAK_CENTER_MM, Figures, judge, length_error
+from .verdict import (
+    FEW_VIEWS,
+    LARGE_REJECTED,
+    WEAK_CENTER_MM,
+    WEAK_COVERAGE,
+    Figures,
+    judge,
+    length_error,
+)
 
-FEW_VIEWS = 4  # of a camera, below which its own intrinsics are weak
-WEAK_COVERAGE = 0.25  # of an image's area, below which its distortion is extrapolated
 LARGE_RMS_PX = 1.0
 LARGE_WARP_MM = 0.5
-LARGE_REJECTED = 0.1  # of a camera's corners
 LARGE_MOUNTING_MM, LARGE_MOUNTING_DEG = 2.0, 1.0
 
 

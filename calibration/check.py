@@ -64,16 +64,16 @@ def check_photos(photos: TakePhotos, rig: Rig, settings: TieSettings | None = No
     """Compare photographs with the rig's calibration; see `check_take`."""
     coarse = look(photos.seen_by(rig), settings or TieSettings())
     ties = refine_ties(coarse.view, coarse.tracks, coarse.points)
-    slots = _as_photographed(rig, coarse)
-    report = stability_from_ties(ties, slots)
+    report = stability_from_ties(ties, rig)
     repaired: Rig | None = None
     moved = {name: report.of(name).verdict for name in report.moved}
     if report.whole_rig:
         moved = {}
+    slots = rig
     if moved and report.ties is not None:
-        slots = repair_pose(report.ties, slots, moved).rig
+        slots = repair_pose(report.ties, rig, moved).rig
     if moved or coarse.exchanged:
-        repaired = _renamed(rig, slots, coarse.exchanged)
+        repaired = _renamed(slots, coarse.exchanged)
     return TakeCheck(report=_completed(report, rig, coarse), repaired=repaired)
 
 
@@ -147,20 +147,14 @@ def write_check(
     return record
 
 
-def _as_photographed(rig: Rig, coarse: Coarse) -> Rig:
-    """Return the rig's cameras that the take has photographs of."""
-    return replace(rig, cameras=tuple(rig[name] for name in coarse.view.names))
-
-
-def _renamed(rig: Rig, slots: Rig, exchanged: Sequence[tuple[str, str]]) -> Rig:
-    """Return the rig with what was repaired, each photograph's camera being where it stood."""
+def _renamed(slots: Rig, exchanged: Sequence[tuple[str, str]]) -> Rig:
+    """Return the repaired rig, each photograph's camera being where it stood."""
     place_of = dict(exchanged)
     cameras = []
-    for camera in rig:
+    for camera in slots:
         source = place_of.get(camera.name, camera.name)
-        new = slots[source] if source in slots.names else rig[source]
-        cameras.append(replace(new, name=camera.name))
-    return replace(rig, cameras=tuple(cameras))
+        cameras.append(replace(slots[source], name=camera.name))
+    return replace(slots, cameras=tuple(cameras))
 
 
 def _completed(report: StabilityReport, rig: Rig, coarse: Coarse) -> StabilityReport:

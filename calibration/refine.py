@@ -5,7 +5,6 @@ lenses stay. (Where single cameras were knocked, `check` finds and repairs these
 """
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +48,13 @@ def refine(session: Session, rig: Rig, out: Path, *, take: str | None = None) ->
     settings = TieSettings()
     photos = load_photos(session, chosen, rig, settings, cache=out / "features")
     coarse = look(photos.seen_by(rig), settings)
-    seen = replace(rig, cameras=tuple(rig[name] for name in coarse.view.names))
     found = refine_ties(coarse.view, coarse.tracks, coarse.points)
-    report = stability_from_ties(found, seen)
+    report = stability_from_ties(found, rig)
     ties = found if report.ties is None else report.ties  # without gross errors where it tells
-    repair = refine_rig(ties, seen)
-    refined = replace(
-        rig,
-        cameras=tuple(repair.rig[c.name] if c.name in repair.rig.names else c for c in rig),
-    )
-    changes = differences(rig, refined)
+    repair = refine_rig(ties, rig)
+    changes = differences(rig, repair.rig)
     provenance = {"method": "refined", "take": chosen.id, "residual_px": repair.residual_px}
-    save_rig(out / RIG_FILE, refined, provenance=provenance)
+    save_rig(out / RIG_FILE, repair.rig, provenance=provenance)
     most = max(changes, key=lambda name: changes[name]["turn_deg"])
     log.info("refined by %s: %s turned most, by %.4f degrees", chosen.id, most,
              changes[most]["turn_deg"])  # fmt: skip
@@ -68,7 +62,7 @@ def refine(session: Session, rig: Rig, out: Path, *, take: str | None = None) ->
         "take": chosen.id,
         "n_points": ties.n_points,
         "residual_px": repair.residual_px,
-        "registered": len(refined),
+        "registered": len(repair.rig),
         "cameras": {name: {"turn_deg": one["turn_deg"]} for name, one in changes.items()},
         "rig": str(out / RIG_FILE),
     }

@@ -21,6 +21,9 @@ REFERENCE_MM = 200.0  # length for which errors of lengths are told
 WEAK_CENTER_MM = 0.1
 """A camera placed less surely is weak, never unfit: along the axis of a narrow lens, place and
 focal length make up for each other, and points of the head hardly notice."""
+FEW_VIEWS = 4  # of a camera, below which its own intrinsics are weak
+WEAK_COVERAGE = 0.25  # of an image's area, below which its distortion is extrapolated
+LARGE_REJECTED = 0.1  # of a camera's points
 GEOMETRY = ("sigma_center_mm", "sigma_head_um")
 RESIDUAL = "held_out_rms_px"
 
@@ -83,9 +86,16 @@ def judge(figures: Figures) -> tuple[Verdict, tuple[Gate, ...]]:
         _held_out_gate(figures),
         _center_gate(figures),
         _head_gate(figures),
-        _least("views", figures.n_views, "", 4, 2, "views of the target"),
+        _least("views", figures.n_views, "", FEW_VIEWS, 2, "views of the target"),
         _length_gate(figures),
-        _least("coverage", figures.coverage, "of the image", 0.25, 0.08, "of the image covered"),
+        _least(
+            "coverage",
+            figures.coverage,
+            "of the image",
+            WEAK_COVERAGE,
+            0.08,
+            "of the image covered",
+        ),
         _rejected_gate(figures),
         _left_out_gate(figures),
         _warp_gate(figures),
@@ -178,10 +188,10 @@ def _length_gate(figures: Figures) -> Gate:
 
 def _rejected_gate(figures: Figures) -> Gate:
     if not figures.rejected:
-        return _unknown("rejected_share", "", 0.1, 0.3, "how many points were rejected")
+        return _unknown("rejected_share", "", LARGE_REJECTED, 0.3, "how many points were rejected")
     value, name = max((share, camera) for camera, share in figures.rejected.items())
     return _most(
-        "rejected_share", value, "", 0.1, 0.3,
+        "rejected_share", value, "", LARGE_REJECTED, 0.3,
         f"at most {100 * value:.1f} % of a camera's points were rejected ({name})",
         advice="look for blur, glare and misordered files",
     )  # fmt: skip

@@ -99,9 +99,10 @@ def build_take(
     used, remarks = _used_cameras(session, take, rig)
     for remark in remarks:
         log.warning("%s: %s", take.id, remark)
+    photographs = _photograph_hashes(session, take, used)
     checked = checked_rig(
         session, take, used, folder, how=config.check_rig,
-        inputs=_input_hashes(session, take, used),
+        inputs={**photographs, **_calibration_hashes(used)},
     )  # fmt: skip
     used, remarks = checked.rig, [*remarks, *checked.remarks]
     size = min(_typical_pixels(session, take, used) / 1e6, config.megapixels)
@@ -124,7 +125,7 @@ def build_take(
         folder,
         appraised(job, stages_of(job), stages_of=stages_of),
         config=_without_check(config),
-        inputs=_input_hashes(session, take, used),
+        inputs={**photographs, **_calibration_hashes(used)},
         where=take.id,
     )
     health = results[HEALTH_STAGE]
@@ -206,7 +207,7 @@ def _n_halvings(megapixels: float, least: float) -> int:
     return n
 
 
-def _input_hashes(session: Session, take: Take, used: Rig) -> dict[str, str]:
+def _photograph_hashes(session: Session, take: Take, used: Rig) -> dict[str, str]:
     hashes = {"version": str(_VERSION)}
     for camera in used:
         shot = take.shot(camera.name)
@@ -214,8 +215,11 @@ def _input_hashes(session: Session, take: Take, used: Rig) -> dict[str, str]:
         mask = session.mask_path(shot)
         hashes[f"photograph of {camera.name}"] = shot.sha256
         hashes[f"mask of {camera.name}"] = "none" if mask is None else sha256_file(mask)
-        hashes[f"calibration of {camera.name}"] = _camera_hash(camera)
     return hashes
+
+
+def _calibration_hashes(used: Rig) -> dict[str, str]:
+    return {f"calibration of {camera.name}": _camera_hash(camera) for camera in used}
 
 
 def _camera_hash(camera: Camera) -> str:
