@@ -14,11 +14,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from facekit import cli
+from facekit.benchmarks.commands import bench
+from facekit.calibration.commands import RIG_FORMATS
+from facekit.core import commandline
 from facekit.core.errors import CalibrationError, InputError, MissingDependencyError
 
 COMMANDS = [
     *((name,) for name in sorted(cli.main.commands) if name != "bench"),
-    *(("bench", name) for name in sorted(cli.bench.commands)),
+    *(("bench", name) for name in sorted(bench.commands)),
 ]
 
 
@@ -56,7 +59,7 @@ def test_every_command_explains_itself_and_speaks_json(command: tuple[str, ...])
 def test_errors_become_one_sentence_and_an_exit_code(
     error: Exception, exit_code: int, sentence: str
 ) -> None:
-    @click.group(cls=cli.SentenceOnError)
+    @click.group(cls=commandline.SentenceOnError)
     def group() -> None:
         pass
 
@@ -90,14 +93,16 @@ def test_options_win_over_the_file_and_set_over_both(tmp_path: Path) -> None:
 
     file = tmp_path / "studio.yaml"
     file.write_text("seed: 3\nlayout: pair\nmegapixels: 0.5\n")
-    config = cli.settings(
+    config = commandline.settings(
         StudioConfig, file, ["megapixels=0.25"], seed=None, layout="five", megapixels=2.0
     )
     assert (config.seed, config.layout, config.megapixels) == (3, "five", 0.25)
 
 
 def test_numbers_of_numpy_become_numbers_of_json(capsys: pytest.CaptureFixture[str]) -> None:
-    cli.print_json({"a": np.float32(0.5), "b": np.int64(3), "c": Path("x/y"), "d": np.bool_(True)})
+    commandline.print_json(
+        {"a": np.float32(0.5), "b": np.int64(3), "c": Path("x/y"), "d": np.bool_(True)}
+    )
     assert json.loads(capsys.readouterr().out) == {"a": 0.5, "b": 3, "c": "x/y", "d": True}
 
 
@@ -134,7 +139,7 @@ def test_rigs_go_out_and_come_back(tmp_path: Path) -> None:
     from facekit.calibration.rigfile import load_rig, save_rig
     from facekit.capture.virtual.layouts import draw_rig, load_layout
 
-    assert tuple(RigFormat) == cli.RIG_FORMATS
+    assert tuple(RigFormat) == RIG_FORMATS
     rig = draw_rig(load_layout("pair"), megapixels=1.0, rng=np.random.default_rng(1))
     save_rig(tmp_path / "rig.json", rig)
     out, again = tmp_path / "metashape.xml", tmp_path / "again.json"

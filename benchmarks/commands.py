@@ -1,0 +1,129 @@
+"""Commands that measure and show: demo, report, bench."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..core.commandline import (
+    IN_FOLDER,
+    OUT_PATH,
+    config_options,
+    json_option,
+    print_json,
+    settings,
+    show,
+)
+
+
+@click.command()
+@click.option("--out", type=OUT_PATH, default=Path("outputs/demo"), show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another person, rig, noise.")
+@click.option("--head", default="procedural", show_default=True,
+              help="`procedural`, or the file of an ICT face model (.npz).")  # fmt: skip
+@click.option("--layout", default="nine", show_default=True, help="Rig layout: a name or a YAML.")
+@click.option("--megapixels", type=click.FloatRange(0.2, 45), default=1.5, show_default=True,
+              help="Size of the face photographs.")  # fmt: skip
+@click.option("--board-megapixels", type=click.FloatRange(0.5, 45), default=6.0,
+              show_default=True, help="Size of the board photographs.")  # fmt: skip
+@json_option
+def demo(
+    out: Path, seed: int, head: str, layout: str, megapixels: float, board_megapixels: float,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Capture a virtual head, calibrate, build its mesh, measure all of it against the truth."""
+    from .demo import DemoConfig, run_demo
+
+    config = DemoConfig(
+        seed=seed,
+        head=head,
+        layout=layout,
+        megapixels=megapixels,
+        board_megapixels=board_megapixels,
+    )
+    result = run_demo(config, out)
+    show(as_json, "Demo against its truth", result)
+    if not as_json:
+        click.echo(f"report: {result['report']}")
+
+
+@click.command()
+@click.argument("session", type=IN_FOLDER)
+@click.option(
+    "--calibration",
+    type=IN_FOLDER,
+    help="Folder with rig.json  [default: calibration beside the session]",
+)
+@click.option(
+    "--build", type=IN_FOLDER, help="Folder of `build-dataset`  [default: build beside the session]"
+)
+@click.option("--out", type=OUT_PATH, default=Path("report.html"), show_default=True)
+@json_option
+def report(
+    session: Path, calibration: Path | None, build: Path | None, out: Path, as_json: bool
+) -> None:
+    """Write one self-contained HTML page over everything made of a session."""
+    from .session_report import write_report
+
+    beside = session.resolve().parent
+    page = write_report(
+        session,
+        calibration_folder=calibration or _if_there(beside / "calibration"),
+        build_folder=build or _if_there(beside / "build"),
+        out=out,
+    )
+    if as_json:
+        print_json({"report": str(page)})
+    else:
+        click.echo(f"report: {page}")
+
+
+def _if_there(folder: Path) -> Path | None:
+    return folder if folder.is_dir() else None
+
+
+@click.group()
+def bench() -> None:
+    """Measure facekit against known truth, beside other programs on the same data."""
+
+
+@bench.command("calibration")
+@click.option("--out", type=OUT_PATH, default=Path("outputs/bench/calibration"), show_default=True,
+              help="Keeps what was found, so that a second run goes on.")  # fmt: skip
+@click.option("--seed", type=int, help="Another rig, other poses, other noise.")
+@click.option("--layout", help="Rig layout: a name or a YAML file.")
+@click.option("--width", "width_px", type=click.IntRange(512, 12000),
+              help="Of the photographs, px; 8192 is 45 megapixels.")  # fmt: skip
+@config_options
+@json_option
+def bench_calibration(
+    out: Path, config_file: Path | None, assignments: Sequence[str], as_json: bool, **given: Any
+) -> None:
+    """Calibrate a virtual rig at 45 megapixels, with faults, and knock its cameras."""
+    from .calibration_bench import CalibrationBenchConfig
+    from .calibration_bench import bench_calibration as run_bench
+
+    config = settings(CalibrationBenchConfig, config_file, assignments, **given)
+    show(as_json, "Calibration against its truth", run_bench(config, out))
+
+
+@bench.command("stereo")
+@click.option("--out", type=OUT_PATH, default=Path("outputs/bench/stereo"), show_default=True,
+              help="Keeps the photographs, so that a second run goes on.")  # fmt: skip
+@click.option("--scene", help="A seed of the virtual studio, or the folder of a stereo scene.")
+@click.option("--layout", help="Rig layout of a seed: a name or a YAML file.")
+@click.option("--subject", help="Head of a seed: builtin, ict, or the file of an ICT face model.")
+@click.option("--megapixels", multiple=True, help="A size to reconstruct at; again for more.")
+@config_options
+@json_option
+def bench_stereo(
+    out: Path, config_file: Path | None, assignments: Sequence[str], as_json: bool, **given: Any
+) -> None:
+    """Build a mesh of known truth at 1.5 and 6 megapixels; accuracy, relief, cost."""
+    from .stereo_bench import bench_stereo as run_bench
+    from .stereo_bench_config import StereoBenchConfig
+
+    given["megapixels"] = given["megapixels"] or None
+    config = settings(StereoBenchConfig, config_file, assignments, **given)
+    show(as_json, "Stereo against its truth", run_bench(config, out))
