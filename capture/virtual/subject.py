@@ -11,6 +11,7 @@ from ...core.facemodel.model import FaceModel
 from .skin import Skin, draw_skin
 
 NEUTRAL = "neutral"
+_STRONGEST = 1.5  # beyond it the modes' linear paths leave the face
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ def parse_expression(model: FaceModel, expression: str) -> dict[str, float] | No
     Raises
     ------
     ConfigError
-        The model has no such mode, or an activation is no number.
+        The model has no such mode, or an activation is no number or too large.
     """
     if expression == NEUTRAL:
         return None
@@ -78,7 +79,13 @@ def parse_expression(model: FaceModel, expression: str) -> dict[str, float] | No
                 f"give {NEUTRAL!r} or modes joined by '+': {known}"
             )
         try:
-            activations[mode] = float(number) if equals else 1.0
+            activation = float(number) if equals else 1.0
         except ValueError:
             raise ConfigError(f"studio: expression {part!r}: {number!r} is no number") from None
+        if not abs(activation) <= _STRONGEST:  # NaN, too
+            raise ConfigError(
+                f"studio: expression {part!r}: give an activation from -{_STRONGEST} to "
+                f"{_STRONGEST}; 1 is full strength"
+            )
+        activations[mode] = activation
     return activations

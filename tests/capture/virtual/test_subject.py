@@ -17,7 +17,13 @@ def test_expressions_are_named_as_takes_are(subject: Subject) -> None:
 
 @pytest.mark.parametrize(
     ("name", "complaint"),
-    [("grin", "no expression 'grin'"), ("jawOpen=wide", "'wide' is no number"), ("", "''")],
+    [
+        ("grin", "no expression 'grin'"),
+        ("jawOpen=wide", "'wide' is no number"),
+        ("jawOpen=7", "1 is full strength"),
+        ("jawOpen=nan", "1 is full strength"),
+        ("", "''"),
+    ],
 )
 def test_unknown_expressions_are_refused(subject: Subject, name: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
