@@ -123,7 +123,9 @@ def bench_stereo(
     """Build a mesh of known truth at 1.5 and 6 megapixels; accuracy, relief, cost."""
     from .stereo_bench import bench_stereo as run_bench
     from .stereo_bench_config import StereoBenchConfig
+    from .stereo_bench_table import tables
 
     given["megapixels"] = given["megapixels"] or None
     config = settings(StereoBenchConfig, config_file, assignments, **given)
-    show(as_json, "Stereo against its truth", run_bench(config, out))
+    result = run_bench(config, out)
+    show(as_json, "Stereo against its truth", result if as_json else tables(result))

@@ -64,6 +64,13 @@ class TrueSurface:
         self._normals = vertex_normals(mesh.vertices, mesh.faces)
         self._region = np.ones(len(mesh.faces), bool) if region is None else region
 
+    def near(self, mesh: Mesh, *, margin_mm: float = 10.0) -> Mesh:
+        """Return the part of a mesh in the box round what counts: the rest is not measured."""
+        region = self.mesh.vertices[np.unique(self.mesh.faces[self._region])]
+        low, high = region.min(axis=0) - margin_mm, region.max(axis=0) + margin_mm
+        inside = ((mesh.vertices > low) & (mesh.vertices < high)).all(axis=1)
+        return mesh.selected(inside[mesh.faces].all(axis=1))
+
     def sample(self, n_samples: int, *, rng: np.random.Generator) -> Floats:
         """Return about `n_samples` points (N, 3), mm, evenly over what counts."""
         faces = np.flatnonzero(self._region)

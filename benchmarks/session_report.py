@@ -37,6 +37,7 @@ from ..core.report import (
 )
 from .rig_accuracy import CalibrationAccuracy, calibration_error
 from .session_calibration import calibration_section
+from .session_contact import contact_section
 from .session_photos import photographs_section, subject_strip
 from .session_plots import timing_plot
 from .session_quality import Quality, find_quality
@@ -103,6 +104,8 @@ def write_report(
     sections = [
         _overview(made),
         surface_section(made.surfaces, has_truth=made.truth is not None),
+        contact_section(made.session, made.surfaces, made.rig, build_folder=build_folder,
+                        upright=made.upright),
         view_section(made.surfaces, made.rig and made.rig.moved(made.upright)),
         calibration_section(made.session, made.rig, calibration_folder, made.rig_accuracy,
                             upright=made.upright, subject=_subject_points(made)),

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..capture.virtual.studio import StudioConfig
+from ..core.devices import Device
 from ..core.errors import ConfigError, InputError
+from ..dataset.stereo.colmap import Stereo
 
 BUILT_IN, ICT = "builtin", "ict"
 _ICT_FILE = Path(__file__).resolve().parents[2] / "shared/data/ict_face_model/ict_face_model.npz"
@@ -19,9 +21,12 @@ class StereoBenchConfig:
     layout: str = "nine"  # rig of a seed: a packaged layout, or a YAML file
     subject: str = BUILT_IN  # head of a seed: `builtin`, `ict`, or the file of an ICT face model
     megapixels: tuple[str, ...] = ("1.5", "6")  # results stand under `1.5mp`, `6mp`
+    device: Device = Device.CPU  # of the builds; with `cuda`, `cpu_s` is not all that they cost
+    stereo: Stereo = Stereo.SWEEP  # `colmap`: its dense stereo instead of ours; needs CUDA
     warm_up: bool = True  # compile all kernels first, so that no build has to
     check: bool = True  # also what the check for moved cameras costs
     pictures: bool = True  # draw the errors
+    faults: bool = False  # also with one view spoilt, in many ways: as many builds
     scaling: bool = False  # cost over resolution and number of views: many minutes
 
 

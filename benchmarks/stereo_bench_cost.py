@@ -21,15 +21,19 @@ from typing import Any, TypeVar
 from ..calibration.check import check_take
 from ..calibration.rigfile import load_rig
 from ..capture.session import load_session
+from ..core.devices import Device
 from ..core.errors import EstimationError, FacekitError, InputError
 from ..core.files import STAGE_RECORD, read_json
 from ..dataset.build import BuildConfig, build_dataset
 from ..dataset.rigcheck import RigCheck
 from ..dataset.stages import STAGES_FOLDER
+from ..dataset.stereo.colmap import Stereo
 from .stereo_bench_scene import BenchScene
 
 _T = TypeVar("_T")
-_WARM_UP = BuildConfig(megapixels=0.2, start_megapixels=0.05, check_rig=RigCheck.OFF)
+_WARM_UP = BuildConfig(
+    megapixels=0.2, start_megapixels=0.05, check_rig=RigCheck.OFF, device=Device.CPU
+)
 """Two scales, so that every kernel runs."""
 
 
@@ -46,12 +50,17 @@ class BuildCost:
     """Loading the modules, which a command pays once for all takes."""
     stages: dict[str, float]
     """Stage -> CPU seconds."""
+    stages_wall: dict[str, float]
+    """Stage -> seconds that passed."""
     figures: dict[str, Any]
     """As `dataset.build.build_take` returns them."""
 
 
-def build_cost(scene: BenchScene, out: Path) -> BuildCost:
-    """Build a scene's take from nothing, with its true cameras, in a child process.
+def build_cost(
+    scene: BenchScene, out: Path, *, check_rig: RigCheck = RigCheck.OFF,
+    device: Device = Device.CPU, stereo: Stereo = Stereo.SWEEP,
+) -> BuildCost:  # fmt: skip
+    """Build a scene's take from nothing, with the cameras of `rig_file`, in a child process.
 
     Parameters
     ----------
@@ -66,7 +75,9 @@ def build_cost(scene: BenchScene, out: Path) -> BuildCost:
         The process ended without an answer, as it does when memory runs out.
     """
     shutil.rmtree(out, ignore_errors=True)
-    config = BuildConfig(megapixels=scene.megapixels, check_rig=RigCheck.OFF)
+    config = BuildConfig(
+        megapixels=scene.megapixels, check_rig=check_rig, device=device, stereo=stereo
+    )
     return apart(_build, scene.session.folder, scene.rig_file, out, scene.take, config)
 
 
@@ -82,14 +93,26 @@ def check_cost(scene: BenchScene) -> float:
 
 
 def cost_figures(cost: BuildCost, scene: BenchScene) -> dict[str, Any]:
-    """Return what a build cost, JSON-able."""
+    """Return what a build cost, and what was told before; JSON-able.
+
+    `predicted_cpu_s` and `predicted_gb` were told before stereo began, `predicted_finest_cpu_s`,
+    of the last stage of `stages_cpu_s`, before that.
+    """
+    expected = cost.figures.get("expected") or {}
+    finest = cost.figures.get("expected_finest") or {}
     return {
         "cpu_s": cost.cpu_s,
+        "predicted_cpu_s": expected.get("cpu_s"),
+        "predicted_gb": expected.get("gb"),
+        "predicted_finest_cpu_s": finest.get("cpu_s"),
         "wall_s": cost.wall_s,
         "peak_gb": cost.peak_gb,
         "import_cpu_s": cost.import_cpu_s,
         "stages_cpu_s": cost.stages,
+        "stages_wall_s": cost.stages_wall,
         "megapixels": scene.megapixels,
+        "n_views": len(scene.rig),
+        "vertices": cost.figures["vertices"],
         "cpu_s_per_megapixel_view": cost.cpu_s / (scene.megapixels * len(scene.rig)),
     }
 
@@ -118,7 +141,8 @@ def _build(session: Path, rig_file: Path, out: Path, take: str, config: BuildCon
         wall_s=wall_s,
         peak_gb=peak_gb(),
         import_cpu_s=loaded,
-        stages=_stages(out / take),
+        stages=_stages(out / take, "cpu_seconds"),
+        stages_wall=_stages(out / take, "seconds"),
         figures=summary["takes"][take],
     )
 
@@ -153,14 +177,14 @@ def peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def _stages(folder: Path) -> dict[str, float]:
+def _stages(folder: Path, figure: str) -> dict[str, float]:
     found = {}
     records = sorted(
         (folder / STAGES_FOLDER).glob(f"*/{STAGE_RECORD}"), key=lambda path: path.stat().st_mtime
     )
     for path in records:
         try:
-            found[path.parent.name] = float(read_json(path)["cpu_seconds"])
+            found[path.parent.name] = float(read_json(path)[figure])
         except (InputError, KeyError):
             continue
     return found

@@ -74,9 +74,9 @@ def calibrate(
         config = settings(SelfCalibrateConfig, config_file, assignments, scale_bar=scale_bar)
         result = self_calibrate(loaded, out, config)
     else:
+        from ..capture.boards import parse_board
         from .calibrate import CalibrateConfig
         from .calibrate import calibrate as calibrate_rig
-        from ..capture.boards import parse_board
 
         if board is not None:
             loaded = replace(loaded, board=parse_board(board))

@@ -15,7 +15,7 @@ from ..core.arrays import Floats
 from ..core.errors import SchemaError
 from ..core.files import atomic_path, read_json, write_json
 from ..core.geometry.camera import Camera, Rig
-from .fields import check_camera_matrix, numbers
+from .fields import check_camera_matrix, numbers, rotation
 
 RIG_FILE = "rig.json"
 RIG_FORMAT = "facekit-rig"
@@ -142,16 +142,14 @@ def _camera_of(entry: Any, where: str) -> Camera:
     K = _field(entry, "K", (3, 3), where)
     check_camera_matrix(K, f"{where}.K")
     pose = _field(entry, "cam_from_world", (3, 4), where)
-    R = pose[:, :3]
-    if np.abs(R @ R.T - np.eye(3)).max() > 1e-6 or np.linalg.det(R) < 0:
-        raise SchemaError(f"{where}.cam_from_world: its first three columns are no rotation")
+    R = rotation(pose[:, :3], f"{where}.cam_from_world: its first three columns")
     return Camera(
         name=name,
         width=sizes[0],
         height=sizes[1],
         K=K,
         distortion=_field(entry, "distortion", (5,), where),
-        cam_from_world=pose,
+        cam_from_world=np.column_stack([R, pose[:, 3]]),
     )
 
 

@@ -2,6 +2,7 @@
 
 The difference is compared with the noise that the photograph itself shows where nothing
 changed; the rim of the subject is placed where a pixel is half subject, half backdrop.
+Where neither tells, wide areas of mere black are known to show nothing.
 """
 
 import logging
@@ -29,6 +30,9 @@ BORDER = 0.04  # of the sides: where the backdrop is looked for
 MAX_UNEVENNESS = 0.02  # encoded, robust; a border with more in it is no plain backdrop
 MAX_CLUTTER = 0.1  # of the pixels of a plain side that may show something else
 N_PLAIN_SIDES = 3
+BLACK = 0.06  # encoded, 0.5 % of white: dark hair and dark stone lie above
+BLACK_RADIUS = 0.01  # of the longer side: narrower black may be a crease
+MIN_BLACK = 0.05  # of the picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,7 @@ class SubjectMask:
     pixels: Bools
     """(height, width)."""
     how: str
-    """`given`, `plate` or `backdrop`."""
+    """`given`, `plate`, `backdrop`; or `lit`: all that is not black, which may be too much."""
 
 
 def subject_mask(
@@ -51,7 +55,8 @@ def subject_mask(
     """Return where the subject is in a photograph; None where nothing tells.
 
     The mask that came with the photograph counts first, then the difference to the same
-    camera's photograph of the empty studio, then that to a plain backdrop.
+    camera's photograph of the empty studio, then that to a plain backdrop; at last it is
+    somewhere in what is not black.
 
     Parameters
     ----------
@@ -78,8 +83,11 @@ def subject_mask(
             found = mask_by_plate(image, plate)
             if found is not None:
                 return SubjectMask(pixels=found, how="plate")
-    found = mask_by_backdrop(image)
-    return None if found is None else SubjectMask(pixels=found, how="backdrop")
+    found, lit = mask_by_backdrop(image), mask_by_light(image)
+    if found is not None:
+        pixels = found & lit if lit is not None and _is_black_around(image) else found
+        return SubjectMask(pixels=pixels, how="backdrop")
+    return None if lit is None else SubjectMask(pixels=lit, how="lit")
 
 
 def add_masks(session: Session) -> Session:
@@ -101,7 +109,7 @@ def add_masks(session: Session) -> Session:
         for shot in take.shots:
             if take.kind is TakeKind.SUBJECT and shot.mask is None:
                 found = subject_mask(session, shot)
-                if found is None:
+                if found is None or found.how == "lit":
                     n_unknown += 1
                 else:
                     name = f"{MASKS}/{take.id}/{shot.camera}.png"
@@ -138,6 +146,27 @@ def mask_by_backdrop(image: Image) -> Bools | None:
     picture = _encoded(image)
     backdrop = _backdrop(picture)
     return None if backdrop is None else _mask(picture, backdrop)
+
+
+def mask_by_light(image: Image) -> Bools | None:
+    """Return (height, width) without wide areas of mere black; None where there are hardly any.
+
+    Nothing can be measured there, but stereo would carry the outline before it into them.
+    """
+    brightest = np.ascontiguousarray(_encoded(image).max(axis=2))
+    black = (cv2.GaussianBlur(brightest, (0, 0), SMOOTH_PX) < BLACK).astype(np.uint8)
+    radius = max(1, round(BLACK_RADIUS * max(black.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    # beyond the frame it goes on as it is there
+    framed = np.pad(black, 2 * radius, mode="edge")
+    inner = slice(2 * radius, -2 * radius)
+    lit: Bools = cv2.morphologyEx(framed, cv2.MORPH_OPEN, disc)[inner, inner] == 0
+    return lit if MIN_SHARE < float(lit.mean()) < 1 - MIN_BLACK else None
+
+
+def _is_black_around(image: Image) -> bool:
+    picture = _encoded(image)
+    return float(np.median(picture[_ring(*picture.shape[:2])])) < BLACK
 
 
 def _reduced(image: Image, most_megapixels: float) -> Image:

@@ -100,6 +100,8 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and not isinstance(value, hint):
+        if isinstance(value, bool) and issubclass(hint, Enum):
+            value = "on" if value else "off"  # words that YAML takes for truth values
         with suppress(TypeError, ValueError):
             return hint(value)
         if issubclass(hint, Enum):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ..core.files import STAGE_RECORD, read_json
-from ..core.geometry.camera import Rig
 from ..core.geometry.mesh import Mesh
 from ..core.geometry.meshio import load_mesh
 from .photoconsistency import photo_consistency
@@ -15,11 +14,11 @@ from .plysample import some_vertices
 from .stages import STAGES_FOLDER, Stage
 from .surfacepatches import surface_patches
 from .take import TakeJob
+from .viewhealth import HEALTH_STAGE as HEALTH_STAGE
 from .viewhealth import sentences_of, view_health
 
 log = logging.getLogger(__name__)
 
-HEALTH_STAGE = "health"
 PHOTO_STAGE = "photo"
 _POINTS = 20_000  # of the mesh, looked at
 
@@ -48,9 +47,7 @@ def appraised(
         names = _left_out(job.folder)
         if not names:
             return last.work()
-        kept = tuple(camera for camera in job.rig if camera.name not in names)
-        rig = Rig(cameras=kept, metric=job.rig.metric)
-        return stages_of(replace(job, rig=rig))[-1].work()
+        return stages_of(job.without(names))[-1].work()
 
     return [
         *before,

@@ -11,19 +11,22 @@ from typing import Any
 from ..capture.session import Session, Take, TakeKind
 from ..core.config import to_mapping
 from ..core.console import track
+from ..core.devices import Device, chosen_device
 from ..core.errors import ConfigError, EstimationError, FacekitError, InputError
 from ..core.files import hash_of, sha256_file, write_json
 from ..core.geometry.camera import Camera, Rig
 from .appraisal import HEALTH_STAGE, PHOTO_STAGE, appraised
-from .cost import expected_cost
+from .colmaptake import colmap_stages_of
+from .cost import expected_cost, free_gb, shortage
 from .rigcheck import RigCheck, checked_rig
 from .stages import run_stages
-from .take import TakeJob, stages_of
+from .stereo.colmap import Stereo, require_cuda
+from .take import MOST_KEPT_PIXELS, TakeJob, stages_of
 
 log = logging.getLogger(__name__)
 
 SUMMARY = "build.json"
-_VERSION = 2  # of what the stages compute: a change makes older results stale
+_VERSION = 3  # of what the stages compute: a change makes older results stale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,8 @@ class BuildConfig:
     start_megapixels: float = 0.09  # first depths: images are halved while they stay above it
     auto_mask: bool = True  # find a plain backdrop where a photograph has no mask
     seed: int = 0  # of PatchMatch's random planes
+    stereo: Stereo = Stereo.SWEEP  # `colmap`: its dense stereo, to compare with; needs CUDA
+    device: Device = Device.AUTO  # of the heavy loops: the same surface, not the same bytes
     check_rig: RigCheck = RigCheck.REPAIR  # a camera that moved since the calibration: for this
     # take, put it where its photograph shows it to be; `warn` only says so, `off` does not look
 
@@ -67,9 +72,15 @@ def build_dataset(
         The session has no such take, or shares fewer than two cameras with the rig.
     EstimationError
         Every take failed.
+    MissingDependencyError
+        CUDA is asked for, and torch or pycolmap have none.
     """
     if not config.megapixels > 0 or not config.start_megapixels > 0:
         raise ConfigError("megapixels and start_megapixels need to be above 0")
+    # before any work: these hold for all takes
+    chosen_device(config.device)
+    if config.stereo is Stereo.COLMAP:
+        require_cuda()
     wanted = _wanted(session, takes)
     _check_rig(session, rig)
     done: dict[str, Any] = {}
@@ -115,16 +126,17 @@ def build_take(
         n_halvings=_n_halvings(size, config.start_megapixels),
         auto_mask=config.auto_mask,
         seed=config.seed,
+        device=chosen_device(config.device),
     )
-    cost = expected_cost(len(used), size)
-    log.info(
-        "%s: %d views at %.2g megapixels, up to about %.0f processor seconds and %.1f GB",
-        take.id, len(used), size, cost.cpu_s, cost.gb,
-    )  # fmt: skip
+    stages = colmap_stages_of if config.stereo is Stereo.COLMAP else stages_of
+    cost = expected_cost(used.cameras, size, most_kept=MOST_KEPT_PIXELS)
+    log.info("%s: %d views at %.2g megapixels; at most %s", take.id, len(used), size, cost)
+    if (short := shortage(cost, size, free_gb())) is not None:
+        log.warning("%s: %s", take.id, short)
     results = run_stages(
         folder,
-        appraised(job, stages_of(job), stages_of=stages_of),
-        config=_without_check(config),
+        appraised(job, stages(job), stages_of=stages),
+        config=_of_meshes(config),
         inputs={**photographs, **_calibration_hashes(used)},
         where=take.id,
     )
@@ -138,6 +150,7 @@ def build_take(
         "rig_check": None if checked.record is None else checked.record["verdict"],
         **results["cloud"],
         **results["mesh"],
+        "expected": results.get("depth", {}).get("expected"),
         "view_health": health["views"],
         "photo_consistency": results[PHOTO_STAGE],
         "seconds": round(time.perf_counter() - start, 1),
@@ -145,10 +158,15 @@ def build_take(
     }
 
 
-def _without_check(config: BuildConfig) -> dict[str, Any]:
-    """Return the settings of the meshes: the check matters by the rig alone, which is hashed."""
+def _of_meshes(config: BuildConfig) -> dict[str, Any]:
+    """Return the settings of the meshes.
+
+    The check matters by the rig alone, which is hashed. Surfaces of two devices differ less than
+    those of two seeds, a fifth of their standard deviation, and nobody chooses a device for its
+    surface: a take begun on one may be finished on another. The stages' records name it.
+    """
     values = to_mapping(config)
-    del values["check_rig"]
+    del values["check_rig"], values["device"]
     return values
 
 

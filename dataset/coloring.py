@@ -1,5 +1,7 @@
 """Colour per vertex, from the photographs that see it."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numba import njit, prange
 
@@ -13,10 +15,11 @@ from .stereo.visibility import SeenBy
 _FILL_PASSES = 60
 
 
-def vertex_colors(mesh: Mesh, views: list[View], seen: SeenBy) -> Bytes:
+def vertex_colors(mesh: Mesh, views: Iterable[View], seen: SeenBy) -> Bytes:
     """Return (V, 3) sRGB: the views' colours, weighted by how squarely they see the vertex.
 
-    Vertices that no view sees take the colour of those around them.
+    Vertices that no view sees take the colour of those around them. The views are taken one
+    after the other: they need not be in memory at once.
     """
     vertices: Floats = np.asarray(mesh.vertices, dtype=np.float64)
     color = np.zeros((len(vertices), 3), np.float32)
@@ -24,7 +27,7 @@ def vertex_colors(mesh: Mesh, views: list[View], seen: SeenBy) -> Bytes:
     for k, view in enumerate(views):
         with quiet_threads():
             _add_view(
-                k, view.camera.P, view.color, vertices, seen.views, seen.cosine, color, weight
+                k, view.camera.P, view.color, vertices, seen.views, seen.facing, color, weight
             )
     known = weight > 0
     color /= np.maximum(weight, 1e-12)[:, None]
@@ -34,7 +37,7 @@ def vertex_colors(mesh: Mesh, views: list[View], seen: SeenBy) -> Bytes:
 
 
 @njit(parallel=True, cache=True, fastmath=FAST)
-def _add_view(k, P, image, vertices, chosen, cosine, total, weight):  # type: ignore[no-untyped-def]
+def _add_view(k, P, image, vertices, chosen, facing, total, weight):  # type: ignore[no-untyped-def]
     """Add the bilinear colours of view `k` where it is among the chosen.
 
     Weighted by the fourth power of the cosine: views that face the vertex count most.
@@ -52,7 +55,7 @@ def _add_view(k, P, image, vertices, chosen, cosine, total, weight):  # type: ig
                 continue
             col, row = int(px), int(py)
             fx, fy = px - col, py - row
-            w = cosine[v, slot] ** 4
+            w = (facing[v, slot] / 255) ** 4
             weight[v] += w
             for channel in range(3):
                 a, b = float(image[row, col, channel]), float(image[row, col + 1, channel])

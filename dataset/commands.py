@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,6 +26,12 @@ from ..core.commandline import (
 @click.option(
     "--megapixels", type=click.FloatRange(0.05, 60), help="Image size that stereo works at."
 )
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="What stereo runs on.")
+@click.option(
+    "--stereo",
+    type=click.Choice(["sweep", "colmap"]),
+    help="colmap: its PatchMatch, for comparison; needs pycolmap with CUDA.",
+)
 @config_options
 @json_option
 def build_dataset(
@@ -32,10 +39,10 @@ def build_dataset(
     rig_file: Path,
     out: Path,
     takes: Sequence[str],
-    megapixels: float | None,
     config_file: Path | None,
     assignments: Sequence[str],
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Make a dense mesh of every take of the subject; what is finished is kept."""
     from ..calibration.rigfile import load_rig
@@ -43,7 +50,7 @@ def build_dataset(
     from .build import BuildConfig
     from .build import build_dataset as build
 
-    config = settings(BuildConfig, config_file, assignments, megapixels=megapixels)
+    config = settings(BuildConfig, config_file, assignments, **given)
     result = build(load_session(session), load_rig(rig_file), out, config, takes=takes or None)
     show(as_json, "Ground truth", result)
     for take, reason in result["failed"].items():

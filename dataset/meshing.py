@@ -4,17 +4,18 @@ import numpy as np
 import open3d as o3d
 from scipy.spatial import cKDTree
 
-from ..core.arrays import AnyFloats, Bools, Floats32, Ints
+from ..core.arrays import AnyFloats, Bools, Floats, Floats32, Ints
 from ..core.errors import EstimationError
 from ..core.geometry.mesh import Mesh
 from .fusion import PointCloud
 from .meshgraph import mesh_graph, parts, slid, smoothed
 from .meshgraph_kernels import count_edges, cut_into_four
 
+_BARE = 0.15  # mean support around a vertex that has none itself
 _EDGE_PER_CELL = 0.85  # mean edge of Open3D's Poisson meshes
 
 
-def poisson_mesh(cloud: PointCloud, *, edge: float, trim: float = 6.0) -> Mesh:
+def poisson_mesh(cloud: PointCloud, *, edge: float, trim: float = 12.0) -> Mesh:
     """Reconstruct the surface, leave out what no point supports, keep the main part.
 
     Parameters
@@ -22,7 +23,8 @@ def poisson_mesh(cloud: PointCloud, *, edge: float, trim: float = 6.0) -> Mesh:
     edge : float
         Wanted edge length, the rig's unit: chooses the depth of the octree.
     trim : float
-        Vertices farther than this many edges from the nearest point are dropped.
+        Vertices farther than this many edges from the nearest point are dropped. Rather too
+        few: the sweep cuts off what it cannot measure, but cannot bring back what is gone.
 
     Raises
     ------
@@ -84,25 +86,50 @@ def main_parts(mesh: Mesh, *, least_share: float = 0.05, support: AnyFloats | No
 
 
 def trim_rim(
-    mesh: Mesh, support: AnyFloats, *, n_passes: int = 8, least_support: float = 0.5
+    mesh: Mesh,
+    support: AnyFloats,
+    *,
+    n_passes: int = 8,
+    least_support: float = 0.5,
+    deepest: float = np.inf,
 ) -> Bools:
-    """Return (F,) which faces stay when what is unsupported is cut off from the open borders.
+    """Return (F,) which faces stay when what is unsupported is cut off.
 
-    Unsupported parts that do not reach a border, such as nostrils, stay.
+    That is what reaches an open border, and the middle of what gapes: of a part in which some
+    surface without any support lies farther than `deepest` from supported one, what is farther
+    than half of that. Nostrils, folds and slits
+    stay: they are bridged from what is around them.
 
     Parameters
     ----------
     support : (V,)
         0-1; judged by its mean over a vertex's surroundings, some `n_passes` rings.
+    deepest : float
+        The unit of the mesh.
     """
     n = len(mesh.vertices)
     graph = mesh_graph(mesh.faces, n)
-    loose = smoothed(support, graph, n_passes=n_passes) < least_support
+    around = smoothed(support, graph, n_passes=n_passes)
+    loose = around < least_support
     labels = parts(mesh.faces, n, kept=np.asarray(loose[mesh.faces].all(axis=1)))
-    reaches_border = np.zeros(n, bool)
+    reaches_border, gapes = np.zeros((2, n), bool)
     reaches_border[labels[graph.border & loose]] = True
-    dropped = loose & reaches_border[labels]
+    distance = _bare_distance(mesh, around, loose) if np.isfinite(deepest) else np.zeros(n)
+    gapes[labels[distance > deepest]] = True
+    # near measured surface a bridge is still a good one
+    core = gapes[labels] & (distance > 0.5 * deepest)
+    dropped = (loose & reaches_border[labels]) | core
     return np.asarray(~dropped[mesh.faces].any(axis=1))
+
+
+def _bare_distance(mesh: Mesh, around: Floats32, loose: Bools) -> Floats:
+    """Return (V,) how far unsupported vertices lie from supported ones; 0 for all others."""
+    distance = np.zeros(len(around))
+    bare = np.flatnonzero(loose & (around < _BARE))
+    rim = np.flatnonzero(~loose & (around < 1 - 1e-6))  # the nearest are among these
+    if len(bare) > 0 and len(rim) > 0:
+        distance[bare], _ = cKDTree(mesh.vertices[rim]).query(mesh.vertices[bare])
+    return distance
 
 
 def relax(mesh: Mesh, *, n_times: int = 10, normals: Floats32) -> Mesh:

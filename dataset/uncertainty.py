@@ -14,12 +14,16 @@ the variance grows as `q` to the power -3.
 **Shape.** Patches are flat and the solve is stiff: where the surface turns by `theta` (radians,
 spread of the normals) within a patch of radius `r`, it departs from both by about `r theta`.
 
-**Aim.** Views are placed to some hundredths of a pixel (calibration, lens, interpolation). What
-that means along the normal depends on how far their lines of sight diverge: little for a ring
-of cameras, much for a narrow pair.
+**Aim.** Views are placed to some hundredths of a pixel (calibration, lens, interpolation), and
+one that lies displaced against the others (`viewhealth.py`) by as much as that. What that means
+along the normal depends on how far their lines of sight diverge: little for a ring of cameras,
+much for a narrow pair. Beyond a tenth or two of a pixel the sweep, which goes by the three views
+that agree best, no longer follows such a view.
 
 Where nothing was measured the surface is bridged, and the variance grows in proportion to the
-distance from what was measured, as of a random walk.
+distance from what was measured, as of a random walk. What was measured right beside it is worth
+little more, whatever its score: on eyes, glints and reflections agree with each other. So no
+variance is below a half of the mean over its neighbourhood.
 
 How well this fits is told by two figures, of the vertices that count (of the subject, seen by
 two views) with the signed distance `error` from the true surface along its normal:
@@ -33,10 +37,13 @@ two views) with the signed distance `error` from the true surface along its norm
   flatter.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ..core.arrays import Bools, Floats, Floats32
+from ..core.arrays import AnyFloats, Bools, Floats, Floats32, Ints
 from .meshgraph import MeshGraph, mesh_graph, smoothed, surface_normals
 from .stereo.sweep import Swept
 from .stereo.visibility import SeenBy
@@ -45,20 +52,25 @@ GOOD_PX = 0.35
 """Standard deviation of a measurement that informs by one half, root of `v0`."""
 
 _EXPONENT = 3.0  # of the pooled information; 2 and 4 fit almost as well
-_MATCHING_PX = 0.0155  # where every measurement informs fully: fitted on four virtual heads
+_MATCHING_PX = 0.0172  # where every measurement informs fully: fitted on four virtual heads
 _LEAST_INFORMATION = 0.05  # below, the surface is bridged, and distance says more
-_PATCH_RADIUS_PX = 2.0  # of the sweep's patches: its `radius`
+_PATCH_RADIUS_PX = 1.75  # of the sweep's patches, as they are weighted
 _AIM_PX = 0.03  # of views to each other; what a good calibration leaves
+_MOST_DISPLACED_PX = 0.1  # of a view that still takes part; more costs correlation
 _BRIDGED = 2.0  # variance gained per footprint of distance from what was measured, px²
 _FIRM = 0.7  # share of measured vertices around one that is called measured
 _POOLING_PASSES = 4  # some three edges: about what the solve reaches over
 _NORMAL_PASSES = 3  # about the radius of a patch
+_TURNING_PASSES = 6  # what the stiff solve hands on
 _MOST_PX = 30.0  # more says nothing but "unknown"
-_UNRELIABLE_PX = 1.0
-_UNRELIABLE_SCORE = 0.8
+_VERTICES_AT_ONCE = 1 << 18
+_NEIGHBOURHOOD_PASSES = 8  # some four edges
+_LEAST_OF_NEIGHBOURHOOD = 0.5
+_UNRELIABLE_PASSES = 12
+_UNRELIABLE_PX = 0.5
 
 
-def surface_sigma(swept: Swept, centers: Floats) -> Floats32:
+def surface_sigma(swept: Swept, centers: Floats, *, displaced_px: Floats | None = None) -> Floats32:
     """Return each vertex's standard deviation along its normal.
 
     Parameters
@@ -67,6 +79,8 @@ def surface_sigma(swept: Swept, centers: Floats) -> Floats32:
         The result of the last sweep, before trimming.
     centers : (n_views, 3)
         Of the cameras of the views, in the order that `swept.seen.views` counts.
+    displaced_px : (n_views,), optional
+        How far each view lies displaced against the others; unknown ones 0.
 
     Returns
     -------
@@ -86,8 +100,13 @@ def surface_sigma(swept: Swept, centers: Floats) -> Floats32:
     )
     variance = _MATCHING_PX**2 / pooled**_EXPONENT
     variance += _PATCH_RADIUS_PX**2 * _turning(normals, graph)
-    variance += _aim_variance(vertices, normals, swept.seen, centers)
+    aim = np.full(len(centers), _AIM_PX**2)
+    if displaced_px is not None:
+        aim += np.minimum(displaced_px, _MOST_DISPLACED_PX) ** 2
+    variance += _aim_variance(vertices, normals, swept.seen, centers, aim)
     variance += _BRIDGED * _away(vertices, swept.score > -1, graph, swept.seen.footprint)
+    around = smoothed(variance.astype(np.float32), graph, n_passes=_NEIGHBOURHOOD_PASSES)
+    variance = np.maximum(variance, _LEAST_OF_NEIGHBOURHOOD * around)
     sigma_px = np.minimum(np.sqrt(variance), _MOST_PX)
     return np.asarray(sigma_px * swept.seen.footprint, dtype=np.float32)
 
@@ -107,47 +126,72 @@ def information(score: Floats32, curvature: Floats32) -> Floats32:
     return np.where(score > -1, sharp / (sharp + disagreement), np.float32(0))
 
 
-def reliable(sigma: Floats32, score: Floats32, footprint: Floats) -> Floats32:
+def reliable(sigma: Floats32, footprint: AnyFloats, faces: Ints) -> Floats32:
     """Return (V,) 1 for what can be used as surface, 0 where it is little more than a guess.
 
-    A guess is a vertex whose sigma is above one pixel footprint and whose score is below 0.8 or
-    missing: hair, lashes, glints on eyes, folds that no two views look into.
+    A guess lies where sigma, root mean square over some six edges around, is above half a pixel
+    footprint: hair, lashes, eyes, folds that no two views look into. One vertex alone cannot
+    tell: between glints that match nothing there are always some that match.
     """
-    guessed = (sigma > _UNRELIABLE_PX * footprint) & (score < _UNRELIABLE_SCORE)
-    return np.asarray(~guessed, dtype=np.float32)
+    square = (np.asarray(sigma) / footprint).astype(np.float32) ** 2
+    graph = mesh_graph(faces, len(square))
+    around = smoothed(square, graph, n_passes=_UNRELIABLE_PASSES)
+    return np.asarray(around <= _UNRELIABLE_PX**2, dtype=np.float32)
 
 
 def _turning(normals: Floats32, graph: MeshGraph) -> Floats32:
     """Return (V,) the variance of the normals' directions around each vertex, rad²."""
     mean = [smoothed(normals[:, k], graph, n_passes=_NORMAL_PASSES) for k in range(3)]
     length = np.sqrt(mean[0] ** 2 + mean[1] ** 2 + mean[2] ** 2)
-    return smoothed(np.maximum(2 * (1 - length), 0), graph, n_passes=2)
+    return smoothed(np.maximum(2 * (1 - length), 0), graph, n_passes=_TURNING_PASSES)
 
 
-def _aim_variance(vertices: Floats, normals: Floats32, seen: SeenBy, centers: Floats) -> Floats:
-    """Return (V,) px² along the normal of views that aim `_AIM_PX` wrong; 0 below two views.
+def _aim_variance(
+    vertices: Floats, normals: Floats32, seen: SeenBy, centers: Floats, aim: Floats
+) -> Floats32:
+    """Return (V,) px² along the normal of views whose aims vary by `aim`, px²; 0 below two views.
 
     A point that moves by 1 along its normal slides by t, the tangent part of the direction to
     the camera over its cosine, against what that camera sees of the surface. How far the t of
-    several views spread is what fixes the point: precision = sum of |t - mean t|².
+    several views spread is what fixes the point: with D = |t - mean t|², the variance is
+    sum of D aim over (sum of D)².
     """
-    total, square = np.zeros((len(vertices), 3), np.float32), np.zeros(len(vertices), np.float32)
-    n = np.zeros(len(vertices), np.float32)
-    for rank in range(seen.views.shape[1]):
-        rows = np.flatnonzero(seen.views[:, rank] >= 0)
-        away = (centers[seen.views[rows, rank]] - vertices[rows]).astype(np.float32)
+    variance = np.zeros(len(vertices), np.float32)
+    for start in range(0, len(vertices), _VERTICES_AT_ONCE):
+        part = slice(start, start + _VERTICES_AT_ONCE)
+        variance[part] = _aim_of(
+            vertices[part], normals[part], seen.views[part], centers, aim.astype(np.float32)
+        )
+    return variance
+
+
+def _aim_of(
+    vertices: Floats, normals: Floats32, chosen: NDArray[Any], centers: Floats, aim: Floats32
+) -> Floats:
+    """Return what `_aim_variance` does for one part of the vertices."""
+    # sums over the views of 1, t and |t|²; then the same weighted by `aim`
+    sums = np.zeros((2, 5, len(vertices)), np.float32)
+    for rank in range(chosen.shape[1]):
+        rows = np.flatnonzero(chosen[:, rank] >= 0)
+        view = chosen[rows, rank]
+        away = (centers[view] - vertices[rows]).astype(np.float32)
         away /= np.linalg.norm(away, axis=1, keepdims=True)
         cosine = (away * normals[rows]).sum(axis=1, keepdims=True)
         slide = away / np.maximum(cosine, np.float32(0.2)) - normals[rows]
-        total[rows] += slide
-        square[rows] += (slide * slide).sum(axis=1)
-        n[rows] += 1
-    spread = square - (total * total).sum(axis=1) / np.maximum(n, 1)
+        terms = np.column_stack([np.ones_like(cosine), slide, (slide * slide).sum(axis=1)]).T
+        sums[0][:, rows] += terms
+        sums[1][:, rows] += aim[view] * terms
+    n = np.maximum(sums[0, 0], 1)
+    mean = sums[0, 1:4] / n
+    spread, of_aim = (
+        s[4] - 2 * (mean * s[1:4]).sum(axis=0) + (mean * mean).sum(axis=0) * s[0] for s in sums
+    )
+    typical = np.where(spread > 1e-4, of_aim / np.maximum(spread, 1e-4), sums[1, 0] / n)
     least = (2 * _AIM_PX / _MOST_PX) ** 2
-    return np.where(n >= 2, _AIM_PX**2 / np.maximum(spread, least), 0.0)
+    return np.where(sums[0, 0] >= 2, typical / np.maximum(spread, least), 0.0)
 
 
-def _away(vertices: Floats, measured: Bools, graph: MeshGraph, footprint: Floats) -> Floats:
+def _away(vertices: Floats, measured: Bools, graph: MeshGraph, footprint: AnyFloats) -> Floats:
     """Return (V,) how far from firmly measured surface each vertex lies, in footprints."""
     around = smoothed(measured.astype(np.float32), graph, n_passes=_POOLING_PASSES)
     firm = measured & (around > _FIRM)

@@ -12,15 +12,22 @@ the rest is judged, since one bad view spoils the means that its neighbours are 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ..core.arrays import Bools, Floats, Floats32
+from ..core.files import STAGE_RECORD, read_json
+from .stages import STAGES_FOLDER
 from .stereo.views import View
 from .surfacepatches import SurfacePatches, normalised, sample
 
 log = logging.getLogger(__name__)
+
+HEALTH_STAGE = "health"
+"""Of a take, whose record keeps what is found here."""
 
 LEAST_VIEWS = 4
 """With fewer it cannot be told which of them is wrong: none is judged."""
@@ -30,6 +37,9 @@ LEFT_OUT = "left out of the finest sweep"
 
 _LEAST_PATCHES = 50  # of a view that is judged
 _LEAST_NCC = 0.5  # of a patch whose displacement counts
+_ODD_NCC = 0.5  # of patches that a view shows otherwise
+_ODD_AROUND = 9  # of them make a place
+_COHERENT = 0.8  # of the others there: length of the mean of their patches of length one
 _FAR_OFF_NCC = 0.75  # of a view: below, its displacement may be more than a pixel
 _COARSE_PX = 6  # displacements looked for then
 _COARSE_PATCHES = 200
@@ -38,14 +48,17 @@ _CLIPPED = 254  # of 255, in any channel
 _MAD = 1.4826  # a normal distribution's standard deviation over its median deviation
 _OUTLYING = 6.0  # deviations from the other views' median that are no chance
 
-# what is worth a sentence even where the views are very alike: healthy virtual takes stay below
-# a tenth of it, hand-held photographs of marble with a rig calibrated from themselves below it
-_DISPLACED_PX = 0.25
-_UNEVEN_PX = 0.3
+# what is worth a sentence even where the views are very alike: healthy virtual takes, and real
+# ones whose rig is right, stay below a half of it
+_DISPLACED_PX = 0.15
+_UNEVEN_PX = 0.15
 _DISAGREEING_NCC = 0.15
 _BLURRED = 0.15  # of log sharpness
 _CLIPPED_SHARE = 0.02
-_HARMFUL = 1.5  # times the limit of displacement or agreement from which a view does harm
+_ODD_SHARE = 0.02
+# times these limits from which a take is better off without the view
+_HARMFUL_DISPLACED = 1.2
+_HARMFUL = 1.5
 _HARMFUL_CLIPPED = 0.5
 
 
@@ -66,6 +79,8 @@ class ViewHealth:
     """Contrast of fine detail over that of the others at the same points; 1: as sharp as they."""
     clipped_share: float
     """Of its patches' middles, 0-1."""
+    odd_share: float
+    """Of the surface that the other views agree on: what it shows otherwise, 0-1."""
     remarks: tuple[str, ...] = ()
     """What is wrong with it, a sentence each."""
     left_out: bool = False
@@ -76,7 +91,7 @@ class ViewHealth:
         figures = {
             "ncc": self.ncc, "shift_x_px": self.shift_px[0], "shift_y_px": self.shift_px[1],
             "spread_px": self.spread_px, "sharpness": self.sharpness,
-            "clipped_percent": 100 * self.clipped_share,
+            "clipped_percent": 100 * self.clipped_share, "odd_percent": 100 * self.odd_share,
         }  # fmt: skip
         return {
             "patches": self.n_patches,
@@ -107,8 +122,24 @@ def view_health(patches: SurfacePatches, views: Sequence[View]) -> tuple[ViewHea
         oddness = _oddness(suspect, without, rest, robust=True)
         if oddness <= 1:
             break
-        odd[suspect], found = oddness, without
+        odd[suspect] = _oddness(suspect, without, rest, robust=True, harm=True)
+        found = without
     return tuple(_judged(k, found, judged, odd) for k in range(len(found)))
+
+
+def displacements(folder: Path, names: Sequence[str]) -> Floats:
+    """Return (n,) how many px each view of a take lies displaced, as recorded; unknown: 0.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the take.
+    """
+    path = folder / STAGES_FOLDER / HEALTH_STAGE / STAGE_RECORD
+    views = read_json(path)["results"]["views"] if path.is_file() else {}
+    found = [views.get(name, {}) for name in names]
+    xy = [[view.get("shift_x_px") or 0.0, view.get("shift_y_px") or 0.0] for view in found]
+    return np.asarray(np.linalg.norm(np.array(xy, dtype=np.float64).reshape(-1, 2), axis=1))
 
 
 def sentences_of(health: Sequence[ViewHealth]) -> list[str]:
@@ -130,6 +161,7 @@ def _measured(
                 name=view.camera.name, n_patches=n, ncc=ncc, shift_px=shift, spread_px=spread,
                 sharpness=sharpness[k],
                 clipped_share=_clipped_share(view, patches.points[patches.seen[k]]),
+                odd_share=_odd_share(k, unit, patches),
             )
         )  # fmt: skip
     return found
@@ -216,6 +248,27 @@ def _sharpness(unit: Floats32, patches: SurfacePatches) -> list[float]:
     return found
 
 
+def _odd_share(k: int, unit: Floats32, patches: SurfacePatches) -> float:
+    """Return the share of a view's surface that differs from what the other views agree on.
+
+    By the median over the nearest patches: single ones differ in any photograph.
+    """
+    mates = patches.seen.sum(axis=0) - patches.seen[k]
+    rows = np.flatnonzero(patches.seen[k] & (mates >= 2))
+    if len(rows) < _LEAST_PATCHES:
+        return float("nan")
+    own = unit[k, rows]
+    total = unit[:, rows].sum(axis=0) - own  # patches not seen are all zero
+    length = np.sqrt((total * total).sum(axis=(1, 2)))
+    ncc = (own * total).sum(axis=(1, 2)) / np.maximum(length, 1e-6)
+    coherent = length > _COHERENT * mates[rows]
+    if coherent.sum() < _LEAST_PATCHES:
+        return float("nan")
+    points = patches.points[rows[coherent]]
+    _, around = cKDTree(points).query(points, k=_ODD_AROUND)
+    return float((np.median(ncc[coherent][around], axis=1) < _ODD_NCC).mean())
+
+
 def _clipped_share(view: View, points: Floats) -> float:
     if len(points) == 0:
         return float("nan")
@@ -223,14 +276,20 @@ def _clipped_share(view: View, points: Floats) -> float:
     return float((view.color[row, col].max(axis=1) >= _CLIPPED).mean())
 
 
-def _oddness(k: int, found: list[ViewHealth], among: list[int], *, robust: bool) -> float:
-    """Return by how many limits view `k` disagrees more than the others; `_excess`."""
+def _oddness(
+    k: int, found: list[ViewHealth], among: list[int], *, robust: bool, harm: bool = False
+) -> float:
+    """Return by how many limits view `k` disagrees more than the others; `_excess`.
+
+    The limits are those of a remark, or, if `harm`, those from which it does harm.
+    """
     return max(
         _excess(k, [value(view) for view in found], among, least, robust=robust)
-        for value, least in (
-            (lambda view: float(np.hypot(*view.shift_px)), _DISPLACED_PX),
-            (lambda view: view.spread_px, _UNEVEN_PX),
-            (lambda view: -view.ncc, _DISAGREEING_NCC),
+        / (factor if harm else 1.0)
+        for value, least, factor in (
+            (lambda view: float(np.hypot(*view.shift_px)), _DISPLACED_PX, _HARMFUL_DISPLACED),
+            (lambda view: view.spread_px, _UNEVEN_PX, _HARMFUL),
+            (lambda view: -view.ncc, _DISAGREEING_NCC, _HARMFUL),
         )
     )
 
@@ -270,7 +329,12 @@ def _judged(
     displaced = float(np.hypot(*health.shift_px)) > _DISPLACED_PX
     if k in odd and (displaced or not remarks):  # blur and clipping alone explain the rest
         remarks.append(_disagreement(health, [found[i] for i in judged if i != k]))
-    harmful = odd.get(k, 0.0) > _HARMFUL or health.clipped_share > _HARMFUL_CLIPPED
+    if not remarks and _excess(k, [v.odd_share for v in found], judged, _ODD_SHARE) > 1:
+        remarks.append(
+            f"shows something else in {100 * health.odd_share:.0f} % of the places that the other "
+            "photographs agree on: a part of the subject moved in it, or something stands before it"
+        )
+    harmful = odd.get(k, 0.0) > 1 or health.clipped_share > _HARMFUL_CLIPPED
     if harmful and remarks:
         remarks[-1] += f"; {LEFT_OUT}"
     return replace(health, remarks=tuple(remarks), left_out=harmful and bool(remarks))

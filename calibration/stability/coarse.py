@@ -55,6 +55,9 @@ def look(photos: TakePhotos, settings: TieSettings) -> Coarse:
         view, tracks, still = _look(view, settings, without=without)
         strangers |= {view.names[row]: _stranger(view, row) for row in still}
     points = _points(tracks, view)
+    # cameras in one place, turned about their axis: what only they see has no place of its own
+    known: Bools = np.asarray(np.isfinite(points).all(axis=1))
+    tracks, points = tracks.selected(known[tracks.point_of]), points[known]
     return Coarse(view=view, tracks=tracks, points=points, strangers=strangers, exchanged=exchanged)
 
 

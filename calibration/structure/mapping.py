@@ -255,10 +255,11 @@ def _mapper_options(problem: MappingProblem, attempt: Attempt) -> Any:
     options.extract_colors = False
     options.multiple_models = False
     options.min_model_size = 2
-    options.ba_refine_focal_length = options.ba_refine_extra_params = attempt.refine
+    refine = attempt.refine and not _is_pair(problem)
+    options.ba_refine_focal_length = options.ba_refine_extra_params = refine
     mapper = options.mapper
     mapper.num_threads, mapper.random_seed = 1, SEED
-    mapper.abs_pose_refine_focal_length = mapper.abs_pose_refine_extra_params = attempt.refine
+    mapper.abs_pose_refine_focal_length = mapper.abs_pose_refine_extra_params = refine
     mapper.init_min_num_inliers = 50
     mapper.init_max_error = 2 * problem.noise_px
     mapper.filter_max_reproj_error = 2 * problem.noise_px
@@ -266,6 +267,7 @@ def _mapper_options(problem: MappingProblem, attempt: Attempt) -> Any:
     mapper.abs_pose_min_num_inliers = MIN_INLIERS
     triangulation = options.triangulation
     triangulation.random_seed = SEED
+    triangulation.ignore_two_view_tracks = not _is_pair(problem)  # it has no others
     triangulation.merge_max_reproj_error = 2 * problem.noise_px
     triangulation.complete_max_reproj_error = 2 * problem.noise_px
     return options
@@ -297,7 +299,10 @@ def _adjust(model: Any, problem: MappingProblem, limits: Sequence[float], *, fin
         shared = np.bincount([model.images[i].camera_id for i in model.reg_image_ids()])
         enough = bool(shared.max() >= MIN_IMAGES_PRINCIPAL_POINT)
         options.refine_principal_point = final and enough
-        options.refine_extra_params = not (final and _of_a_make(model, problem))
+        options.refine_focal_length = not _is_pair(problem)
+        options.refine_extra_params = options.refine_focal_length and not (
+            final and _of_a_make(model, problem)
+        )
         options.ceres.loss_function_scale = limit * problem.noise_px / 2
         config = pycolmap.BundleAdjustmentConfig()
         for image_id in model.reg_image_ids():
@@ -308,6 +313,11 @@ def _adjust(model: Any, problem: MappingProblem, limits: Sequence[float], *, fin
         largest = max(ERROR_MEDIANS * float(np.median(errors)), limit * problem.noise_px)
         pycolmap.ObservationManager(model).filter_all_points3D(largest, MIN_ANGLE_DEG)
     _drop_weak(model)
+
+
+def _is_pair(problem: MappingProblem) -> bool:
+    """Tell whether there are two cameras only: these place points, but tell no focal length."""
+    return len(problem.names) == 2
 
 
 def _of_a_make(model: Any, problem: MappingProblem) -> bool:

@@ -6,7 +6,7 @@ from ...core.arrays import Floats
 from ...core.console import track
 from ...core.errors import EstimationError
 from .consistency import CheckedDepth, check_consistency
-from .patchmatch import BLIND, GUIDED, DepthMap, match_view
+from .patchmatch import BLIND, GUIDED, DepthMap, Matcher, match_view
 from .views import View, converging, depth_range, focus_point, neighbours
 
 MOST_SOURCES = 4
@@ -15,12 +15,19 @@ MOST_SOURCES = 4
 _LEAST_CONFIRMED = 0.002  # of the pixels of a view; fewer and the search range is not narrowed
 
 
-def first_depths(views: list[View], *, seed: int = 0) -> list[CheckedDepth]:
+def first_depths(
+    views: list[View], *, seed: int = 0, match: Matcher = match_view
+) -> list[CheckedDepth]:
     """Find the confirmed depth of every view, in maps of half the views' size.
 
     A blind search at half the scale finds the surface within a range that is guessed from
     the cameras alone; the result then guides the search at full scale. Work and memory grow
     linearly with the views: each is matched with `MOST_SOURCES` others.
+
+    Parameters
+    ----------
+    match : Matcher
+        Does the search of one view: numba's loops, or torch's.
 
     Returns
     -------
@@ -38,7 +45,7 @@ def first_depths(views: list[View], *, seed: int = 0) -> list[CheckedDepth]:
     coarse = [view.halved(1) for view in views]
     limits = [depth_range(camera, subject, known=known) for camera in cameras]
     blind: list[DepthMap] = [
-        match_view(coarse, i, partners[i], limits[i], search=BLIND, seed=seed)
+        match(coarse, i, partners[i], limits[i], search=BLIND, seed=seed)
         for i in track(range(len(views)), "stereo, coarse")
     ]
     grid = [view.halved(1) for view in coarse]
@@ -47,7 +54,7 @@ def first_depths(views: list[View], *, seed: int = 0) -> list[CheckedDepth]:
         for i in range(len(views))
     ]
     found = [
-        match_view(
+        match(
             views, i, partners[i], limits[i], start=blind[i], search=GUIDED, seed=seed + 1
         )
         for i in track(range(len(views)), "stereo")

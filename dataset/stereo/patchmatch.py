@@ -8,15 +8,22 @@ The result is the same for any number of threads: pixels of one colour of the ch
 read only the other colour, and random numbers are hashes of pixel and sweep.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from ...core.arrays import Floats32, Ints
+from ...core.arrays import Floats, Floats32, Ints
 from ..kernels import quiet_threads
-from .patchmatch_kernels import MARGIN, WORST, initialise, propagate
+from .detail import detailed
+from .patchmatch_kernels import MARGIN, UNKNOWN_PAIR, WORST, initialise, propagate
 from .views import View
+
+DETAIL = 4.0
+"""How much stronger what is finer than 3 px is made before images are compared; see `detail`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +47,26 @@ class Search:
     n_regions: int  # 4: neighbours near by; 8: also those farther away
     spread: float  # of random changes in the first sweep; 1: 4 % of depth, 25 degrees
 
+    def spread_of(self, sweep: int) -> float:
+        """Return that of any sweep, the first being 0."""
+        return float(self.spread * 0.45**sweep)
+
 
 BLIND = Search(n_random=6, n_sweeps=5, n_regions=8, spread=1.0)
 """Without a guess."""
 
 GUIDED = Search(n_random=1, n_sweeps=4, n_regions=4, spread=0.2)
 """From the depths of a coarser scale."""
+
+
+class Matcher(Protocol):
+    """As `match_view`."""
+
+    def __call__(
+        self, views: list[View], reference: int, sources: Ints, limits: tuple[float, float], *,
+        start: DepthMap | None = None, search: Search = BLIND, seed: int = 0,
+    ) -> DepthMap:  # fmt: skip
+        """Find the depth of every masked pixel of a view."""
 
 
 def match_view(
@@ -70,31 +91,88 @@ def match_view(
     DepthMap
         Of the size and camera of `views[reference].halved(1)`.
     """
+    task = matching_task(views, reference, sources, limits, start=start)
+    plane, cost = task.plane, task.cost
+    pair = np.full(cost.shape, UNKNOWN_PAIR, np.uint8)
+    with quiet_threads():
+        task.run(initialise, task.pixels, plane, cost, pair, search.n_random, seed)
+        for sweep in range(search.n_sweeps):
+            for colour in task.colours():
+                task.run(
+                    propagate, colour, plane, cost, pair, search.n_regions, seed, sweep,
+                    search.spread_of(sweep),
+                )  # fmt: skip
+    return depth_map(plane, cost)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchingTask:
+    """What the loops of PatchMatch work on."""
+
+    padded: Floats32
+    """Grey of the reference, `MARGIN` wider on all sides; -1 where it is not the subject."""
+    images: Floats32
+    """(n, H, W) grey of the sources."""
+    sizes: Ints
+    """(n, 2) height and width of each."""
+    A: Floats
+    b: Floats
+    """(n, 3, 3), (n, 3): see `relative_projections`."""
+    K_inverse: Floats
+    scale: Floats
+    """(2,) image pixels in a grid pixel, along x and y."""
+    near: float
+    far: float
+    pixels: NDArray[np.int64]
+    """Flat indices of the grid's pixels that are matched."""
+    plane: Floats32
+    """(height, width, 4) normal and depth, from the guess; depth 0 where there is none."""
+    cost: Floats32
+    """(height, width), all `WORST`."""
+
+    def run(self, loop: Callable[..., None], *given: Any) -> None:
+        """Call one of the compiled loops with this before what is given."""
+        loop(
+            self.padded, self.images, self.sizes, self.A, self.b, self.K_inverse, self.scale,
+            self.near, self.far, *given,
+        )  # fmt: skip
+
+    def colours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the pixels of either colour of the checkerboard."""
+        width = self.cost.shape[1]
+        odd = ((self.pixels // width + self.pixels % width) % 2).astype(bool)
+        return self.pixels[odd], self.pixels[~odd]
+
+
+def matching_task(
+    views: list[View], reference: int, sources: Ints, limits: tuple[float, float], *,
+    start: DepthMap | None = None,
+) -> MatchingTask:  # fmt: skip
+    """Prepare what `match_view` is given for its loops."""
     view = views[reference]
     grid = view.halved(1)
     height, width = grid.mask.shape
-    scale = np.array([view.camera.width / width, view.camera.height / height])
-    near, far = max(limits[0], 1e-3 * limits[1]), limits[1]
-    plane = _starting_planes(start, width, height)
-    cost = np.full((height, width), WORST, np.float32)
-    pair = np.full((height, width), 16, np.uint8)  # the two best views: 0 and 1 until known
-    known = np.where(view.mask, view.grey, np.float32(-1))
-    matched = (
-        np.pad(known, MARGIN, constant_values=-1),
-        *stack_images([views[s].grey for s in sources]),
-        *relative_projections(views, reference, sources),
-        np.linalg.inv(view.camera.K), scale, near, far,
-    )  # fmt: skip
-    pixels = np.flatnonzero(grid.mask.ravel()).astype(np.int64)
-    odd = ((pixels // width + pixels % width) % 2).astype(bool)
-    with quiet_threads():
-        initialise(*matched, pixels, plane, cost, pair, search.n_random, seed)
-        for sweep in range(search.n_sweeps):
-            spread = search.spread * 0.45**sweep
-            for colour in (pixels[odd], pixels[~odd]):
-                propagate(
-                    *matched, colour, plane, cost, pair, search.n_regions, seed, sweep, spread
-                )
+    known = np.where(view.mask, detailed(view.grey, DETAIL), np.float32(-1))
+    images, sizes = stack_images([detailed(views[s].grey, DETAIL) for s in sources])
+    A, b = relative_projections(views, reference, sources)
+    return MatchingTask(
+        padded=np.pad(known, MARGIN, constant_values=-1),
+        images=images,
+        sizes=sizes,
+        A=A,
+        b=b,
+        K_inverse=np.asarray(np.linalg.inv(view.camera.K), dtype=np.float64),
+        scale=np.array([view.camera.width / width, view.camera.height / height]),
+        near=max(limits[0], 1e-3 * limits[1]),
+        far=limits[1],
+        pixels=np.flatnonzero(grid.mask.ravel()).astype(np.int64),
+        plane=_starting_planes(start, width, height),
+        cost=np.full((height, width), WORST, np.float32),
+    )
+
+
+def depth_map(plane: Floats32, cost: Floats32) -> DepthMap:
+    """Return the map that planes (height, width, 4) and their costs amount to."""
     found = cost < WORST
     return DepthMap(
         depth=np.where(found, plane[..., 3], np.nan).astype(np.float32),

@@ -14,22 +14,23 @@ from numba import njit, prange
 from ..kernels import FAST
 
 WORST = 2.0
+UNKNOWN_PAIR = 16  # the two best views, one + 16 * other: 0 and 1 until known
 MARGIN = 5  # px that a window reaches beyond its middle
 _ALONG = (-5, -3, -1, 0, 2, 4)  # image pixels sampled, from the first one right of the middle
 _CELLS = [(r, c) for r in _ALONG for c in _ALONG if {r, c} & {-3, -1, 0, 2}]  # no corners: 32
 N_SAMPLES = len(_CELLS)
-_ROWS = np.array([r for r, _ in _CELLS], np.int64)
-_COLS = np.array([c for _, c in _CELLS], np.int64)
-_DY = (_ROWS + 0.5).astype(np.float32)
-_DX = (_COLS + 0.5).astype(np.float32)
+ROWS = np.array([r for r, _ in _CELLS], np.int64)
+COLS = np.array([c for _, c in _CELLS], np.int64)
+_DY = (ROWS + 0.5).astype(np.float32)
+_DX = (COLS + 0.5).astype(np.float32)
 _SIGMA_PX = 4.0  # of the window's Gaussian
-_NEAR = np.exp(-(_DX**2 + _DY**2) / (2 * _SIGMA_PX**2)).astype(np.float32)
+NEAR = np.exp(-(_DX**2 + _DY**2) / (2 * _SIGMA_PX**2)).astype(np.float32)
 _SIGMA_GREY = 0.12  # what differs more from the middle lies on another surface
-_UNLIKE = np.float32(1 / (8 * _SIGMA_GREY**2))
-_LEAST_SQUARE = 1e-6  # variance of a patch that says nothing: 1/4 of an 8-bit level
-_ALONE = 0.3  # cost of being seen by one view only
-_HOPELESS = 0.15  # added to twice the cost to beat: more in both of the best views is given up
-_MOST_SIDEWAYS = 0.96  # sine² of the steepest slant, 78 degrees
+UNLIKE = np.float32(1 / (8 * _SIGMA_GREY**2))
+LEAST_SQUARE = 1e-6  # variance of a patch that says nothing: 1/4 of an 8-bit level
+ALONE = 0.3  # cost of being seen by one view only
+HOPELESS = 0.15  # added to twice the cost to beat: more in both of the best views is given up
+MOST_SIDEWAYS = 0.96  # sine² of the steepest slant, 78 degrees
 _BLOCK = 64  # pixels that share a thread's buffers
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -83,13 +84,13 @@ def _window(padded, row, col, reference, work):  # type: ignore[no-untyped-def]
         return 0.0
     middle /= np.float32(known)
     for k in range(n):
-        work[2 * n + k] = flat[np.uint64(origin + _ROWS[k] * width + _COLS[k])]
+        work[2 * n + k] = flat[np.uint64(origin + ROWS[k] * width + COLS[k])]
     for k in range(n):
         value = work[2 * n + k]
         off = value - middle
-        like = _ONE / (_ONE + off * off * _UNLIKE)  # to the fourth: near a Gaussian, no exp
+        like = _ONE / (_ONE + off * off * UNLIKE)  # to the fourth: near a Gaussian, no exp
         like *= like
-        weight = _NEAR[k] * like * like if value >= 0 else _ZERO
+        weight = NEAR[k] * like * like if value >= 0 else _ZERO
         reference[k] = weight
         reference[n + k] = off
         work[k] = weight
@@ -105,7 +106,7 @@ def _window(padded, row, col, reference, work):  # type: ignore[no-untyped-def]
         reference[n + k] = weight * off
         work[k] = weight * off * off
     square = _lanes(work, 0)
-    return math.sqrt(square) if square > _LEAST_SQUARE else 0.0
+    return math.sqrt(square) if square > LEAST_SQUARE else 0.0
 
 
 @njit(cache=True, fastmath=FAST)
@@ -138,7 +139,7 @@ def _mismatch(reference, norm, image, start, width, u, v, ux, uy, vx, vy, cells,
         work[2 * n + k] = reference[n + k] * value
     total = _lanes(work, 0)
     variance = _lanes(work, n) - total * total
-    if variance < _LEAST_SQUARE:
+    if variance < LEAST_SQUARE:
         return WORST
     return 1.0 - _lanes(work, 2 * n) / (norm * math.sqrt(variance))
 
@@ -200,7 +201,7 @@ def _cost(norm, spot, d, nx, ny, nz, to_beat, pair, others, buffers):  # type: i
                 s += 1
             if s >= max(one, two):
                 s += 1
-            if turn == 2 and best > 2 * to_beat + _HOPELESS:
+            if turn == 2 and best > 2 * to_beat + HOPELESS:
                 return WORST, pair
         cost = _in_view(s, norm, spot, inverse, m0, m1, others, buffers)
         if cost < best:
@@ -211,7 +212,7 @@ def _cost(norm, spot, d, nx, ny, nz, to_beat, pair, others, buffers):  # type: i
         return best, pair
     if at_second == at_best:
         at_second = one if at_best != one else two
-    return min(0.5 * (best + min(second, best + 2 * _ALONE)), WORST), at_best + 16 * at_second
+    return min(0.5 * (best + min(second, best + 2 * ALONE)), WORST), at_best + 16 * at_second
 
 
 @njit(cache=True)
@@ -339,7 +340,7 @@ def propagate(  # type: ignore[no-untyped-def]
                     mx += turn * (_uniform(key, 3 * k + 1) - 0.5)
                     my += turn * (_uniform(key, 3 * k + 2) - 0.5)
                 sideways = mx * mx + my * my
-                if e < near or e > far or sideways > _MOST_SIDEWAYS:
+                if e < near or e > far or sideways > MOST_SIDEWAYS:
                     continue
                 mz = -math.sqrt(1 - sideways)
                 t, two = _cost(norm, spot, e, mx, my, mz, c, best_two, others, buffers)

@@ -25,7 +25,7 @@ from .sweep_kernels import find_peaks, score_profiles, smooth_profiles, update_t
 from .views import View
 from .visibility import SeenBy, Visible, choose_views, visible_from
 
-_COLUMNS_AT_ONCE = 4  # of the profiles: smoothing all would take as much again, twice
+_COLUMNS_AT_ONCE = 3  # of the profiles: smoothing all would take as much again, twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,7 @@ class SweepConfig:
     normal_passes: int = 4  # of the normals over the mesh: patches span several triangles
     stay: float = 0.02  # weight with which an unmeasured vertex stays where it is
     stiffness: float = 0.25  # lambda of the smoothness term; more removes 2 mm relief
+    detail: float = 0.0  # how much stronger what is finer than 3 px is made in the images
     reweightings: int = 1  # of vertices that contradict their neighbours
 
 
@@ -66,8 +67,9 @@ class Swept:
 
 
 def sweep_surface(
-    mesh: Mesh, views: list[View], config: SweepConfig, *, visible: Visible | None = None
-) -> Swept:
+    mesh: Mesh, views: list[View], config: SweepConfig, *,
+    visible: Visible | None = None, images: PackedImages | None = None,
+) -> Swept:  # fmt: skip
     """Measure all vertices and move them, `n_rounds` times; faces stay as they are.
 
     Parameters
@@ -76,28 +78,23 @@ def sweep_surface(
         Of one scale, to whose pixel footprint the mesh's edges should be near.
     visible : Visible, optional
         Which views nothing hides each vertex from, if known: from the mesh itself by default.
+    images : PackedImages, optional
+        The views' grey, if packed already; they then need no pixels of their own.
     """
     vertices, faces = np.ascontiguousarray(mesh.vertices, dtype=np.float64), mesh.faces
     del mesh  # its vertices go as soon as they have moved
     graph = mesh_graph(faces, len(vertices))
     umbrella = Umbrella(graph)
-    images = pack_images([view.grey for view in views])
+    if images is None:
+        images = pack_images([view.grey for view in views], detail=config.detail)
     measured, seen = None, None
     for turn in range(config.n_rounds):
         normals = smooth_normals(
             surface_normals(vertices, faces), graph, n_passes=config.normal_passes
         )
         if seen is None:
-            if visible is None:
-                visible = visible_from(
-                    vertices, faces, normals, views,
-                    most=config.most_views, least_cosine=config.least_cosine,
-                )  # fmt: skip
-            seen = choose_views(
-                vertices, normals, visible, views,
-                most=config.most_views, least_cosine=config.least_cosine,
-                margin_px=2.0 * config.radius + 3.0,
-            )  # fmt: skip
+            seen = facing_views(vertices, faces, normals, views, config, visible=visible)
+            visible = None  # memory
         measured = None  # of the round before: its memory is needed
         step_px = config.step_px * config.finer**turn
         steps = np.arange(-config.n_steps, config.n_steps + 1) * np.float32(step_px)
@@ -105,6 +102,7 @@ def sweep_surface(
         step = (step_px * seen.footprint).astype(np.float32)
         moves = _solve(vertices, normals, umbrella, measured, step, config)
         vertices = vertices + moves[:, None] * normals
+        del moves, step, normals  # memory, again
     assert seen is not None and measured is not None
     return Swept(
         mesh=Mesh(vertices=vertices, faces=faces),
@@ -113,6 +111,23 @@ def sweep_surface(
         curvature=measured.curvature / np.float32(step_px**2),
         seen=seen,
     )
+
+
+def facing_views(
+    vertices: Floats, faces: Ints, normals: Floats32, views: list[View], config: SweepConfig, *,
+    visible: Visible | None = None,
+) -> SeenBy:  # fmt: skip
+    """Choose the views that each vertex is judged by; `visible` is what nothing hides, if known."""
+    if visible is None:
+        visible = visible_from(
+            vertices, faces, normals, views,
+            most=config.most_views, least_cosine=config.least_cosine,
+        )  # fmt: skip
+    return choose_views(
+        vertices, normals, visible, views,
+        most=config.most_views, least_cosine=config.least_cosine,
+        margin_px=2.0 * config.radius + 3.0,
+    )  # fmt: skip
 
 
 def patch_grid(radius: int, *, spread: float) -> Floats32:

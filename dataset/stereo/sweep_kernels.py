@@ -22,7 +22,8 @@ REACH = 64
 FULL = 65535
 """Packed value of grey 1."""
 
-_LEAST_SQUARE = 2e-6 * FULL**2  # variance of a patch that is noise alone: 1/3 of an 8-bit level
+LEAST_SQUARE = 2e-6 * FULL**2
+"""Variance of a patch that is noise alone: 1/3 of an 8-bit level."""
 
 
 @njit(cache=True, fastmath=FAST)
@@ -128,7 +129,7 @@ def _compare(upper, lower, frac_u, frac_v, grid, inside, patch, used, scale, mea
             patch[k, lane] = value
             scale[lane] += value * value
     for lane in range(LANES):
-        textured = scale[lane] > np.float32(_LEAST_SQUARE)
+        textured = scale[lane] > np.float32(LEAST_SQUARE)
         used[lane] = inside[lane] if textured else np.float32(0)
         scale[lane] = np.float32(1) / math.sqrt(scale[lane] if textured else np.float32(1))
 

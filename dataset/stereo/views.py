@@ -1,5 +1,6 @@
 """Calibrated photographs as stereo wants them: undistorted, scaled, grey, masked."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from ...capture.session import Session, Take
 from ...core.arrays import Bools, Bytes, Floats, Floats32, Image, Ints
 from ...core.errors import InputError
 from ...core.geometry.camera import Camera, Rig
-from ...core.imaging.resample import scale_image, scaled_to, undistort_image
+from ...core.imaging.resample import scale_image, scaled_to, undistorted_strips
 
 _SAME_SHAPE = 2e-3  # relative: a thumbnail rounds its sides
 _LEAST_CONVERGENCE_DEG = 3.0  # between axes that are taken to meet at the subject
@@ -47,6 +48,11 @@ class View:
             mask=mask,
         )
 
+    def without_pixels(self) -> "View":
+        """Return the view with its camera and mask alone."""
+        nothing = np.zeros((0, 0, 3), np.uint8)
+        return replace(self, grey=nothing[..., 0].astype(np.float32), color=nothing)
+
 
 def load_views(
     session: Session, take: Take, rig: Rig, *, megapixels: float, auto_mask: bool = True
@@ -59,28 +65,32 @@ def load_views(
         Fewer than two of them, an unreadable file, or an image of another shape than the rig
         was calibrated with.
     """
-    views = []
-    for shot in take.shots:
-        if shot.camera in rig.names:
-            image = session.read(shot)
-            mask = None
-            if auto_mask or shot.mask is not None:
-                mask = subject_mask(session, shot, image, most_megapixels=_MASK_MEGAPIXELS)
-            views.append(
-                make_view(
-                    rig[shot.camera],
-                    image,
-                    None if mask is None else mask.pixels,
-                    megapixels=megapixels,
-                    where=str(session.path(shot)),
-                )
-            )
+    views = list(each_view(session, take, rig, megapixels=megapixels, auto_mask=auto_mask))
     if len(views) < 2:
         raise InputError(
             f"{session.folder}: take {take.id} has {len(views)} photographs of calibrated "
             "cameras; stereo needs two"
         )
     return views
+
+
+def each_view(
+    session: Session, take: Take, rig: Rig, *, megapixels: float, auto_mask: bool = True
+) -> Iterator[View]:
+    """Yield the views that `load_views` returns, one in memory at a time."""
+    for shot in take.shots:
+        if shot.camera in rig.names:
+            image = session.read(shot)
+            mask = None
+            if auto_mask or shot.mask is not None:
+                mask = subject_mask(session, shot, image, most_megapixels=_MASK_MEGAPIXELS)
+            yield make_view(
+                rig[shot.camera],
+                image,
+                None if mask is None else mask.pixels,
+                megapixels=megapixels,
+                where=str(session.path(shot)),
+            )
 
 
 def make_view(
@@ -105,20 +115,18 @@ def make_view(
             "a mask needs the shape of its photograph"
         )
     camera = scaled_to(camera.scaled(width, height), megapixels)
-    color = scale_image(image, camera.width, camera.height)
-    if color.ndim == 2:
-        color = np.repeat(color[..., None], 3, axis=2)
-    if mask is not None:
-        inside = scale_image(mask.astype(np.float32), camera.width, camera.height)
-    else:
-        inside = np.ones(color.shape[:2], np.float32)
-    color = undistort_image(color, camera)
-    return View(
-        camera=camera.undistorted(),
-        grey=_grey(color),
-        color=_bytes(color),
-        mask=undistort_image(inside, camera) > 0.5,
-    )
+    size = (camera.height, camera.width)
+    grey, color = np.zeros(size, np.float32), np.zeros((*size, 3), np.uint8)
+    for rows, pixels in undistorted_strips(image, camera):
+        if pixels.ndim == 2:
+            pixels = np.repeat(pixels[..., None], 3, axis=2)
+        grey[rows], color[rows] = _grey(pixels), _bytes(pixels)
+    inside = np.zeros(size, bool)
+    # what lies outside of the photograph is not the subject either
+    given = np.ones((2, 2), np.uint8) if mask is None else mask.view(np.uint8)
+    for rows, share in undistorted_strips(given * np.uint8(255), camera):
+        inside[rows] = share > 0.5
+    return View(camera=camera.undistorted(), grey=grey, color=color, mask=inside)
 
 
 def focus_point(cameras: list[Camera]) -> Floats:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.arrays import AnyFloats, Bytes, Floats, Floats32, Ints
 from ...core.geometry.closest import SurfaceQuery
@@ -34,12 +36,17 @@ class Visible:
 class SeenBy:
     """The views that see each vertex."""
 
-    views: Ints
-    """(V, most) indices, best first; -1 fills up."""
-    cosine: Floats32
-    """(V, most) of the viewing angle; 0 fills up."""
-    footprint: Floats
+    views: NDArray[np.signedinteger[Any]]
+    """(V, most) int16 indices, best first; -1 fills up."""
+    facing: Bytes
+    """(V, most) cosine of the viewing angle in 255ths; 0 fills up."""
+    footprint: Floats32
     """(V,) size of a pixel there in the best view; the typical one where none sees it."""
+
+    @property
+    def cosine(self) -> Floats32:
+        """(V, most) of the viewing angle."""
+        return self.facing * np.float32(1 / 255)
 
     @property
     def n_views(self) -> Ints:
@@ -104,14 +111,16 @@ def choose_views(
 ) -> SeenBy:  # fmt: skip
     """Choose for each vertex the `most` visible views that face it best; see `seen_by`."""
     n = len(vertices)
-    chosen = np.full((n, most), -1, np.int32)
-    best = np.zeros((n, most), np.float32)
-    footprint = np.full(n, np.nan)
+    chosen = np.full((n, most), -1, np.int16)
+    facing = np.zeros((n, most), np.uint8)
+    footprint = np.full(n, np.nan, np.float32)
     for part, cosine, pixel in _facing(vertices, normals, views, least_cosine, margin_px):
-        keep_best(cosine, pixel, visible.bits[part], chosen[part], best[part], footprint[part])
+        best = np.zeros((cosine.shape[1], most), np.float32)
+        keep_best(cosine, pixel, visible.bits[part], chosen[part], best, footprint[part])
+        facing[part] = np.rint(best * 255)
     known = np.isfinite(footprint)
     footprint[~known] = np.median(footprint[known]) if known.any() else 1.0
-    return SeenBy(views=chosen, cosine=best, footprint=footprint)
+    return SeenBy(views=chosen, facing=facing, footprint=footprint)
 
 
 def _facing(

@@ -18,8 +18,10 @@ from facekit.benchmarks.stereo_bench import compare as compare_with
 from facekit.benchmarks.stereo_bench_config import head_of, sizes_of
 from facekit.benchmarks.stereo_bench_cost import apart, peak_gb
 from facekit.benchmarks.stereo_bench_map import worst_places
+from facekit.benchmarks.stereo_bench_scaling import scaling_figures, straightness
 from facekit.benchmarks.stereo_bench_scene import BenchScene, folder_rig, folder_scene, open_scene
 from facekit.benchmarks.stereo_bench_sigma import SIGMA, sigma_figures
+from facekit.benchmarks.stereo_bench_table import tables
 from facekit.capture.virtual.studio import make_session
 from facekit.core.arrays import Floats
 from facekit.core.errors import ConfigError, EstimationError, InputError
@@ -71,6 +73,53 @@ def test_the_cost_is_that_of_the_build_alone(result: dict[str, Any]) -> None:
     assert 0.5 * figures["cpu_s"] < sum(stages.values()) <= figures["cpu_s"]
     assert 0.1 < figures["peak_gb"] < 2.0
     assert figures["import_cpu_s"] > 0
+
+
+def test_the_cost_told_before_is_near(result: dict[str, Any]) -> None:
+    figures = result["0.12mp"]
+    # so small a build is nearly all libraries and start: no better than to a half
+    assert figures["predicted_gb"] == pytest.approx(figures["peak_gb"], rel=0.5)
+    assert figures["predicted_cpu_s"] > 1
+    assert figures["predicted_finest_cpu_s"] is None  # there is one scale, and none before it
+
+
+def test_scaling_is_measured_over_resolution_and_over_views(
+    result: dict[str, Any], out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "facekit.benchmarks.stereo_bench_scaling"
+    monkeypatch.setattr(f"{module}.MEGAPIXELS", ("0.06", "0.12"))
+    monkeypatch.setattr(f"{module}.LAYOUTS", ("five",))
+    monkeypatch.setattr(f"{module}.VIEWS_MEGAPIXELS", 0.12)
+    scaling = scaling_figures(CONFIG, out / "scaling", measured=result)
+    small, large = scaling["over_megapixels"].values()
+    assert large["cpu_s"] == result["0.12mp"]["cpu_s"]  # not built again
+    assert scaling["over_views"] == {"five": large}
+    assert large["vertices"] == pytest.approx(2 * small["vertices"], rel=0.15)
+    shown = tables({**result, "scaling": scaling})
+    assert set(shown["cost over resolution"]) == {"0.06", "0.12"}
+    assert shown["sizes"]["0.12mp"]["median_mm"] == result["0.12mp"]["median_mm"]
+    assert shown["sizes"]["0.12mp"]["cpu_s of mesh"] > 0
+    assert "stages_cpu_s" not in shown["sizes"]["0.12mp"] and "scaling" not in shown
+
+
+def test_a_straight_line_is_found_and_what_departs_from_it_told() -> None:
+    line = straightness([0.5, 1.5, 6.0], [7.0, 11.0, 29.0])
+    assert line == pytest.approx({"fixed": 5.0, "each": 4.0, "missed_percent": 0.0}, abs=1e-9)
+    assert straightness([1.0, 2.0, 4.0], [1.0, 4.0, 16.0])["missed_percent"] > 20
+
+
+def test_the_part_that_counts_has_the_same_errors(scene: BenchScene, out: Path) -> None:
+    mesh = load_mesh(out / "0.12mp/build/neutral/mesh.ply")
+    surface = scene.load_truth().surface
+    part = surface.near(mesh)
+    assert 0.2 < len(part.faces) / len(mesh.faces) < 0.9
+    whole = mesh_error(mesh, surface, rng=np.random.default_rng(7))
+    found = mesh_error(part, surface, rng=np.random.default_rng(7))
+    assert found.median_mm == pytest.approx(whole.median_mm, rel=0.04)
+    assert found.measured.sum() == whole.measured.sum()
+    assert found.completeness_percent[0.2] == pytest.approx(
+        whole.completeness_percent[0.2], abs=1.0
+    )
 
 
 def test_the_photographs_of_an_earlier_run_are_kept(

@@ -75,6 +75,22 @@ def test_camera_turned_out_of_the_gate_is_found(taken):
     assert check.report.of(rig.names[1]).turn_deg == pytest.approx(3.34, abs=0.02)
 
 
+def test_two_cameras_in_one_place(taken):
+    """What only they see has no place; all the rest is judged as ever."""
+    _, rig, photos = taken
+    again = replace(rig.cameras[1], name="again")
+    doubled = replace(
+        photos,
+        cameras=(*photos.cameras, replace(photos.cameras[1], name="again")),
+        sizes=(*photos.sizes, photos.sizes[1]),
+        grey=(*photos.grey, photos.grey[1]),
+        features=(*photos.features, photos.features[1]),
+    )
+    check = check_photos(doubled, replace(rig, cameras=(*rig.cameras, again)))
+    assert check.report.steady
+    assert check.repaired is None
+
+
 def test_exchanged_photographs_are_named(taken):
     _, rig, photos = taken
     order = [0, 3, 2, 1, 4]

@@ -72,6 +72,17 @@ def test_impossible_files_are_refused(rig, tmp_path, change, words):
     assert str(path) in str(caught.value)
 
 
+def test_rotations_of_few_digits_become_the_nearest_ones(rig, tmp_path):
+    path = tmp_path / "rig.json"
+    save_rig(path, rig)
+    edit(path, lambda v: v["cameras"][1].update(
+        cam_from_world=np.round(rig.cameras[1].cam_from_world, 5).tolist()
+    ))  # fmt: skip
+    R = load_rig(path).cameras[1].cam_from_world[:, :3]
+    np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(R, rig.cameras[1].cam_from_world[:, :3], atol=2e-5)
+
+
 def test_nan_in_a_file_is_refused(rig, tmp_path):
     path = tmp_path / "rig.json"
     save_rig(path, rig)

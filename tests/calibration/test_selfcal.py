@@ -119,6 +119,14 @@ def test_errors_are_those_of_the_cameras(tmp_path, rng):
         np.testing.assert_allclose(found - seen, mapped.error[rows], atol=1e-4)  # float32
 
 
+def test_a_pair_is_placed_and_keeps_its_focal_lengths(tmp_path, rng):
+    problem = problem_of(arc(2), rng)
+    found = map_cameras(problem, Attempt(), folder=tmp_path)
+    assert list(found.cameras) == ["C0", "C1"]
+    # two views of a head tell no focal length: the first guess stays
+    assert all(camera.K[0, 0] == pytest.approx(2400) for camera in found.cameras.values())
+
+
 def test_nothing_in_common_gives_nothing(tmp_path, rng):
     problem = problem_of(arc(3), rng)
     assert map_cameras(replace(problem, pairs={}), Attempt(), folder=tmp_path) is None

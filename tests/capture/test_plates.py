@@ -6,11 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facekit.capture.plates import add_masks, mask_by_backdrop, mask_by_plate, subject_mask
-from facekit.capture.session import load_session
+from facekit.capture.plates import (
+    add_masks,
+    mask_by_backdrop,
+    mask_by_light,
+    mask_by_plate,
+    subject_mask,
+)
+from facekit.capture.session import CameraInfo, Session, Shot, Take, TakeKind, load_session
 from facekit.capture.virtual.truth import load_truth
+from facekit.core.files import sha256_file
 from facekit.core.imaging.color import linear_from_srgb, srgb_from_linear
-from facekit.core.imaging.imageio import read_image
+from facekit.core.imaging.imageio import read_image, write_image
 
 
 def _iou(a, b):
@@ -65,6 +72,45 @@ def test_a_cluttered_background_tells_nothing(views, rng):
     tiles = rng.integers(30, 200, (true.shape[0] // 20 + 1, true.shape[1] // 20 + 1, 3))
     clutter = np.kron(tiles, np.ones((20, 20, 1)))[: true.shape[0], : true.shape[1]]
     assert mask_by_backdrop(np.where(true[..., None], image, clutter).astype(np.uint8)) is None
+
+
+def test_wide_black_is_left_out_and_creases_are_not(rng):
+    # a bright block with a crease and a see-through gap on a dark table, before black
+    image = np.full((300, 400, 3), 3.0)
+    image[220:] = 40
+    image[60:240, 100:300] = 170
+    image[100:104, 120:280] = 4
+    image[130:200, 180:220] = 4
+    lit = mask_by_light(np.rint(image + rng.normal(0, 1.5, image.shape)).clip(0).astype(np.uint8))
+    assert lit[62:238, 102:298].mean() > 0.9
+    assert lit[101:103, 130:270].all()
+    assert not lit[136:194, 186:214].any()
+    assert not lit[:55].any()
+    assert lit[225:].all()  # the table is no black: it stays
+
+
+def test_without_wide_black_nothing_is_left_out(views, rng):
+    assert all(mask_by_light(image) is None for image, _, _ in views)
+    noise = rng.integers(0, 255, (60, 80, 3)).astype(np.uint8)
+    assert mask_by_light(noise) is None
+    assert mask_by_light(np.zeros((60, 80, 3), np.uint8)) is None
+
+
+def test_all_that_is_lit_is_no_mask_to_be_written(tmp_path, rng):
+    image = np.zeros((90, 120, 3), np.uint8)
+    image[40:, ::2] = rng.integers(60, 250, (50, 60, 3))
+    path = tmp_path / "images" / "t" / "a.png"
+    write_image(path, image)
+    shot = Shot(
+        camera="a", file="images/t/a.png", sha256=sha256_file(path), bytes=path.stat().st_size,
+        width=120, height=90,
+    )  # fmt: skip
+    session = Session(
+        folder=tmp_path, name="s", cameras=(CameraInfo(id="a", width=120, height=90),),
+        takes=(Take(id="t", kind=TakeKind.SUBJECT, shots=(shot,)),),
+    )  # fmt: skip
+    assert subject_mask(session, shot).how == "lit"
+    assert add_masks(session) == session
 
 
 def test_masks_are_added_to_a_session_and_named_in_it(studio_session, tmp_path):

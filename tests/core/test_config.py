@@ -1,6 +1,7 @@
 """Settings come from files and the command line; unknown ones are refused with the nearest."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,25 @@ def test_command_line_overrides_are_read_as_yaml() -> None:
     assert changed == Settings(resolution=2048, strength=1.0, takes=("smile",))
     with pytest.raises(ConfigError, match="expected key=value"):
         with_overrides(Settings(), ["resolution"])
+
+
+class Check(StrEnum):
+    REPAIR = "repair"
+    OFF = "off"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithChoice:
+    check: Check = Check.REPAIR
+
+
+def test_off_is_a_choice_though_yaml_takes_it_for_false(tmp_path: Path) -> None:
+    assert with_overrides(WithChoice(), ["check=off"]).check is Check.OFF
+    path = tmp_path / "x.yaml"
+    path.write_text("check: off\n")
+    assert from_mapping(WithChoice, load_yaml(path), where="x.yaml").check is Check.OFF
+    with pytest.raises(ConfigError, match="expected one of repair, off"):
+        with_overrides(WithChoice(), ["check=on"])
 
 
 def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path) -> None:

@@ -165,3 +165,12 @@ def ball() -> Ball:
     """Give the scene: five cameras, 0.023 megapixels each."""
     rig = ring()
     return Ball(rig=rig, images={camera.name: photograph(camera) for camera in rig})
+
+
+@pytest.fixture
+def cuda() -> str:
+    """Give the device for torch; skip where there is none."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    return "cuda"

@@ -94,6 +94,24 @@ def test_summary_is_json_and_on_disk(built):
     assert json.loads((folder / "build/build.json").read_text()) == summary
 
 
+def test_the_cost_is_told_before(built, caplog):
+    expected = built[2]["takes"]["smile"]["expected"]
+    # a ball before a plain backdrop: its masks tell its size
+    assert expected["vertices"] == pytest.approx(built[2]["takes"]["smile"]["vertices"], rel=0.5)
+    assert 0.3 < expected["gb"] < 1
+    assert expected["cpu_s"] > 0
+    assert built[2]["takes"]["smile"]["expected_finest"]["cpu_s"] > 0
+
+
+def test_large_photographs_are_let_go_and_read_again(ball, built, tmp_path, monkeypatch):
+    monkeypatch.setattr("facekit.dataset.take.MOST_KEPT_PIXELS", 0)
+    session = ball.session(tmp_path / "session")
+    build_dataset(session, ball.rig, tmp_path / "build", TINY)
+    for name in ("mesh.ply", "mesh.obj"):
+        kept = (built[0] / "build/smile" / name).read_bytes()
+        assert (tmp_path / "build/smile" / name).read_bytes() == kept
+
+
 def test_every_view_is_appraised(ball, built):
     figures = built[2]["takes"]["smile"]
     assert figures["left_out"] == []

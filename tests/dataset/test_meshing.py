@@ -79,6 +79,21 @@ def test_rim_is_trimmed_but_an_inner_hole_stays(ball):
     assert kept_height.max() > 0.999
 
 
+def test_a_wide_gap_is_cut_out_and_a_narrow_one_is_bridged(ball):
+    mesh = ball.mesh(n_times=5)
+    x, y, z = mesh.vertices.T / ball.radius
+    wide = (np.hypot(x, y) < 0.4) & (z > 0)
+    slit = (np.abs(y) < 0.15) & (z < 0) & (np.abs(x) < 0.6)  # longer than the gap is wide
+    support = np.where(wide | slit, 0.0, 1.0)
+    assert trim_rim(mesh, support).all()  # nothing has a border
+    kept = mesh.selected(trim_rim(mesh, support, deepest=0.25 * ball.radius))
+    x, y, z = kept.vertices.T / ball.radius
+    assert 0.1 < np.hypot(x, y)[z > 0].min() < 0.35  # the middle is gone, the rim is bridged
+    assert np.abs(y)[(z < 0) & (np.abs(x) < 0.5)].min() < 0.02
+    # seen, but not measured: smooth skin, which is kept however wide
+    assert trim_rim(mesh, np.maximum(support, 0.3), deepest=0.25 * ball.radius).all()
+
+
 def test_dividing_edges_keeps_the_surface(ball):
     mesh = ball.mesh(n_times=2)
     fine, ends = divide_edges(mesh)

@@ -28,7 +28,7 @@ def flat(*, n_views: int = 3, spread_deg: float = 30.0) -> tuple[Swept, np.ndarr
     n = len(vertices)
     seen = SeenBy(
         views=np.tile(np.arange(n_views, dtype=np.int32), (n, 1)),
-        cosine=np.ones((n, n_views), np.float32),
+        facing=np.full((n, n_views), 255, np.uint8),
         footprint=np.full(n, FOOTPRINT),
     )
     swept = Swept(
@@ -93,9 +93,46 @@ def test_sigma_grows_with_the_distance_from_what_was_measured():
     assert rings == sorted(rings, reverse=True)
     assert rings[0] > 3 * FOOTPRINT  # twelve footprints from firm ground
     assert rings[-1] < 0.2 * FOOTPRINT
-    guessed = reliable(sigma, swept.score, swept.seen.footprint) == 0
+    guessed = reliable(sigma, swept.seen.footprint, swept.mesh.faces) == 0
     assert guessed[distance < 2].all()
-    assert not guessed[distance > 4].any()
+    assert not guessed[distance > 5].any()
+
+
+def test_lone_matches_amid_what_matches_nothing_are_no_surface():
+    """An eye: most of it is not matched, the glints in between agree perfectly."""
+    swept, centers = flat()
+    distance = np.linalg.norm(swept.mesh.vertices[:, :2] - [6, 6], axis=1)
+    glint = np.arange(len(distance)) % 5 == 0
+    eye = (distance < 3) & ~glint
+    swept = replace(
+        swept, score=np.where(eye, -1, swept.score).astype(np.float32),
+        curvature=np.where(eye, 0, swept.curvature).astype(np.float32),
+    )  # fmt: skip
+    sigma = surface_sigma(swept, centers)
+    matched = glint & (distance < 2)
+    assert sigma[matched].min() > 0.5 * FOOTPRINT
+    assert (reliable(sigma, swept.seen.footprint, swept.mesh.faces)[matched] == 0).all()
+    assert (reliable(sigma, swept.seen.footprint, swept.mesh.faces)[distance > 5] == 1).all()
+
+
+def test_a_displaced_view_makes_less_certain_what_it_sees():
+    """One of three views, which weigh alike, at 30, 0 and -30 degrees: D of the outer one, 0.3."""
+    swept, centers = flat()
+    views = swept.seen.views.copy()
+    left = swept.mesh.vertices[:, 0] < 6
+    views[left, 0] = -1  # the displaced view does not see the left half
+    halves = replace(swept, seen=replace(swept.seen, views=views))
+    healthy = surface_sigma(halves, centers)
+    displaced = surface_sigma(halves, centers, displaced_px=np.array([0.1, 0.0, 0.0]))
+    np.testing.assert_array_equal(displaced[left], healthy[left])
+    away = swept.mesh.vertices[:, 0] > 9
+    tan = np.tan(np.radians(30.0))
+    more = 0.1**2 * tan**2 / (2 * tan**2) ** 2 * FOOTPRINT**2  # D = (tan², 0, tan²)
+    grown = displaced[away] ** 2 - healthy[away] ** 2
+    assert grown == pytest.approx(np.full(away.sum(), more), rel=0.1)
+    far_off = surface_sigma(halves, centers, displaced_px=np.array([5.0, 0.0, 0.0]))
+    capped = surface_sigma(halves, centers, displaced_px=np.array([0.2, 0.0, 0.0]))
+    np.testing.assert_array_equal(far_off, capped)
 
 
 def test_nothing_measured_is_unknown_everywhere():

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from facekit.core.files import write_json
 from facekit.dataset.photoconsistency import photo_consistency
 from facekit.dataset.stereo.views import View
 from facekit.dataset.surfacepatches import normalised, surface_patches
-from facekit.dataset.viewhealth import sentences_of, view_health
+from facekit.dataset.viewhealth import displacements, sentences_of, view_health
 
 SPOILED = 2
 
@@ -66,6 +67,21 @@ def test_displacement_is_measured_and_named(mesh, views, x, y):
     assert found[SPOILED].left_out
 
 
+def test_a_quarter_of_a_pixel_is_named(mesh, views):
+    found = judged(mesh, spoiled(views, grey=displaced(views[SPOILED], 0.25, 0.0)))
+    (sentence,) = sentences_of(found)
+    assert sentence.startswith("cam2 disagrees with the other photographs by")
+
+
+def test_recorded_displacements_are_read_by_name(mesh, views, tmp_path):
+    found = judged(mesh, spoiled(views, grey=displaced(views[SPOILED], 0.3, 0.4)))
+    assert displacements(tmp_path, ["cam2"]) == pytest.approx([0.0])  # nothing recorded yet
+    record = {"results": {"views": {view.name: view.record() for view in found}}}
+    write_json(tmp_path / "stages" / "health" / "stage.json", record)
+    px = displacements(tmp_path, ["elsewhere", "cam2"])
+    assert px == pytest.approx([0.0, 0.5], abs=0.1)
+
+
 def test_a_wrong_pose_is_named(mesh, views, ball):
     camera = views[SPOILED].camera
     pose = camera.cam_from_world.copy()
@@ -74,6 +90,19 @@ def test_a_wrong_pose_is_named(mesh, views, ball):
     # the camera is taken to stand where its picture would lie 0.8 px farther right
     assert found[SPOILED].shift_px == pytest.approx((-0.8, 0.0), abs=0.2)
     assert [view.name for view in found if view.remarks] == ["cam2"]
+
+
+def test_a_part_that_moved_is_named(mesh, views):
+    view = views[SPOILED]
+    grey = view.grey.copy()
+    rows, cols = slice(70, 100), slice(60, 90)  # a tenth of the ball, moved by four pixels
+    grey[rows, cols] = view.grey[rows, 64:94]
+    found = judged(mesh, spoiled(views, grey=grey))
+    (sentence,) = sentences_of(found)
+    assert sentence.startswith("cam2 shows something else in")
+    assert 0.02 < found[SPOILED].odd_share < 0.3
+    assert max(v.odd_share for k, v in enumerate(found) if k != SPOILED) < 0.01
+    assert not found[SPOILED].left_out
 
 
 def test_blur_is_named(mesh, views):

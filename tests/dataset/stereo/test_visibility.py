@@ -48,3 +48,24 @@ def test_footprint_is_a_pixel_at_that_distance(ball):
     front = np.argmax(mesh.vertices[:, 2])
     nearest = 2.0 - ball.radius
     np.testing.assert_allclose(seen.footprint[front], nearest / 300.0, rtol=0.03)
+
+
+def test_cosines_are_those_of_the_cameras_to_half_a_step(ball):
+    mesh = ball.mesh()
+    normals = vertex_normals(mesh.vertices, mesh.faces)
+    seen = _seen(ball, mesh)
+    assert seen.views.dtype == np.int16  # millions of vertices: every byte counts
+    rows = np.flatnonzero(seen.views[:, 0] >= 0)
+    away = np.array([camera.center for camera in ball.rig])[seen.views[rows, 0]]
+    away = away - mesh.vertices[rows]
+    true = (away * normals[rows]).sum(axis=1) / np.linalg.norm(away, axis=1)
+    np.testing.assert_allclose(seen.cosine[rows, 0], true, atol=0.51 / 255)
+
+
+def test_views_without_pixels_show_as_much(ball):
+    mesh = ball.mesh()
+    normals = vertex_normals(mesh.vertices, mesh.faces)
+    bare = [view.without_pixels() for view in ball.views()]
+    assert all(view.grey.size == view.color.size == 0 for view in bare)
+    seen = seen_by(mesh, normals, bare, most=3, least_cosine=0.3, margin_px=4.0)
+    np.testing.assert_array_equal(seen.views, _seen(ball, mesh).views)
