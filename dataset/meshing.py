@@ -92,6 +92,7 @@ def trim_rim(
     n_passes: int = 8,
     least_support: float = 0.5,
     deepest: float = np.inf,
+    trusted: AnyFloats | None = None,
 ) -> Bools:
     """Return (F,) which faces stay when what is unsupported is cut off.
 
@@ -106,11 +107,16 @@ def trim_rim(
         0-1; judged by its mean over a vertex's surroundings, some `n_passes` rings.
     deepest : float
         The unit of the mesh.
+    trusted : (V,), optional
+        0-1; at open borders only what is trusted counts as supported.
     """
     n = len(mesh.vertices)
     graph = mesh_graph(mesh.faces, n)
     around = smoothed(support, graph, n_passes=n_passes)
-    loose = around < least_support
+    firm = around
+    if trusted is not None:
+        firm = smoothed(np.minimum(support, trusted), graph, n_passes=n_passes)
+    loose = firm < least_support
     labels = parts(mesh.faces, n, kept=np.asarray(loose[mesh.faces].all(axis=1)))
     reaches_border, gapes = np.zeros((2, n), bool)
     reaches_border[labels[graph.border & loose]] = True

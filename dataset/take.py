@@ -31,7 +31,7 @@ from .stereo.packed import pack_images
 from .stereo.sweep import SweepConfig, Swept
 from .stereo.views import View, each_view, load_views
 from .stereo.visibility import Visible, visible_from
-from .uncertainty import reliable, surface_sigma
+from .uncertainty import filled, reliable, surface_sigma
 from .viewfile import load_depths, save_depth
 from .viewhealth import displacements
 
@@ -304,10 +304,13 @@ def _support(swept: Swept) -> tuple[Floats32, Bools]:
 def trimmed(mesh: Mesh, support: Floats32, measured: Bools, *, deepest_gap: float = np.inf) -> Mesh:
     """Cut off what the views did not measure, unless it lies within what they did.
 
-    There it stays where it is narrow, up to `deepest_gap` times the mesh's extent.
+    There it stays where it is narrow, up to `deepest_gap` times the mesh's extent. At open
+    borders what is not `reliable` goes, too: hair and lace.
     """
     extent = float(np.ptp(mesh.vertices, axis=0).max())
-    kept = trim_rim(mesh, support, deepest=deepest_gap * extent)
+    kept = trim_rim(
+        mesh, support, deepest=deepest_gap * extent, trusted=mesh.attributes.get("reliable")
+    )
     rest = Mesh(vertices=mesh.vertices, faces=mesh.faces[kept])
     kept[kept] = main_parts(rest, support=measured.astype(np.float32))
     if not kept.any():
@@ -329,7 +332,7 @@ def _described(swept: Swept, job: TakeJob, views: list[View]) -> Mesh:
             "n_views": swept.seen.n_views.astype(np.float32),
             "sigma_mm": sigma,
             "reliable": reliable(sigma, swept.seen.footprint, swept.mesh.faces),
-            "filled": (swept.score <= -1).astype(np.float32),
+            "filled": filled(swept.score > -1, swept.mesh.faces),
         },
     )
 

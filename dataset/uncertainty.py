@@ -67,7 +67,8 @@ _VERTICES_AT_ONCE = 1 << 18
 _NEIGHBOURHOOD_PASSES = 8  # some four edges
 _LEAST_OF_NEIGHBOURHOOD = 0.5
 _UNRELIABLE_PASSES = 12
-_UNRELIABLE_PX = 0.5
+_UNRELIABLE_PX = 2.0
+_FILLING_PASSES = 8
 
 
 def surface_sigma(swept: Swept, centers: Floats, *, displaced_px: Floats | None = None) -> Floats32:
@@ -129,14 +130,21 @@ def information(score: Floats32, curvature: Floats32) -> Floats32:
 def reliable(sigma: Floats32, footprint: AnyFloats, faces: Ints) -> Floats32:
     """Return (V,) 1 for what can be used as surface, 0 where it is little more than a guess.
 
-    A guess lies where sigma, root mean square over some six edges around, is above half a pixel
-    footprint: hair, lashes, eyes, folds that no two views look into. One vertex alone cannot
+    A guess lies where sigma, root mean square over some six edges around, is above two pixel
+    footprints: hair, lashes, eyes, folds that no two views look into. One vertex alone cannot
     tell: between glints that match nothing there are always some that match.
     """
     square = (np.asarray(sigma) / footprint).astype(np.float32) ** 2
     graph = mesh_graph(faces, len(square))
     around = smoothed(square, graph, n_passes=_UNRELIABLE_PASSES)
     return np.asarray(around <= _UNRELIABLE_PX**2, dtype=np.float32)
+
+
+def filled(measured: Bools, faces: Ints) -> Floats32:
+    """Return (V,) 1 where most of the surface around a vertex was bridged, not measured."""
+    graph = mesh_graph(faces, len(measured))
+    around = smoothed(measured.astype(np.float32), graph, n_passes=_FILLING_PASSES)
+    return np.asarray(around < 0.5, dtype=np.float32)
 
 
 def _turning(normals: Floats32, graph: MeshGraph) -> Floats32:

@@ -94,6 +94,17 @@ def test_a_wide_gap_is_cut_out_and_a_narrow_one_is_bridged(ball):
     assert trim_rim(mesh, np.maximum(support, 0.3), deepest=0.25 * ball.radius).all()
 
 
+def test_what_is_not_trusted_goes_at_a_border_and_stays_within(ball):
+    mesh = ball.mesh(n_times=5)
+    mesh = mesh.selected((mesh.vertices[mesh.faces][..., 2] > 0).all(axis=1))
+    height = mesh.vertices[:, 2] / ball.radius
+    trusted = np.where((height < 0.3) | (height > 0.97), 0.0, 1.0)  # hair, an eye
+    keep = trim_rim(mesh, np.ones(len(height)), trusted=trusted)
+    kept = mesh.selected(keep).vertices[:, 2] / ball.radius
+    assert 0.2 < kept.min() < 0.35
+    assert kept.max() > 0.999
+
+
 def test_dividing_edges_keeps_the_surface(ball):
     mesh = ball.mesh(n_times=2)
     fine, ends = divide_edges(mesh)

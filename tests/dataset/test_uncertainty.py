@@ -9,7 +9,7 @@ from facekit.core.geometry.mesh import Mesh
 from facekit.dataset.stereo.sweep import Swept, sweep_surface
 from facekit.dataset.stereo.visibility import SeenBy
 from facekit.dataset.take import LAST
-from facekit.dataset.uncertainty import information, reliable, surface_sigma
+from facekit.dataset.uncertainty import filled, information, reliable, surface_sigma
 
 N = 40
 FOOTPRINT = 0.25
@@ -161,3 +161,21 @@ def test_share_of_errors_within_sigma(ball):
     assert (np.abs(error) <= sigma)[seen].mean() > 0.55
     assert np.median(sigma[seen]) < 0.25 * ball.footprint
     assert np.median(sigma[~seen]) > 5 * np.median(sigma[seen])
+
+
+def test_a_hole_is_marked_as_filled_and_a_lone_failure_is_not() -> None:
+    side = 40
+    i, j = np.meshgrid(np.arange(side), np.arange(side), indexing="ij")
+    corner = (i * side + j)[:-1, :-1].ravel()
+    right, down = corner + 1, corner + side
+    faces = np.concatenate(
+        [np.stack([corner, right, down], 1), np.stack([right, down + 1, down], 1)]
+    ).astype(np.int32)
+    hole = (np.hypot(i - 28, j - 28) < 8).ravel()
+    lone = np.zeros(side * side, bool)
+    lone[10 * side + 10] = True
+    marked = filled(~(hole | lone), faces) > 0
+    assert not marked[lone].any()
+    middle = (np.hypot(i - 28, j - 28) < 6).ravel()
+    assert marked[middle].all()
+    assert not marked[(np.hypot(i - 28, j - 28) > 10).ravel()].any()
