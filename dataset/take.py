@@ -71,6 +71,9 @@ Nostrils, the slit of the mouth and the folds of ears are narrower, the hollow u
 no two cameras see is wider.
 """
 
+_DOUBTFUL = 0.35
+"""Support of a vertex that is not reliable: at a border it stays where a quarter around is."""
+
 LEAST_AGREEMENT = 0.75
 """Median NCC below which a mesh is refused: a wrong rig reaches 0.6-0.7 by chance."""
 
@@ -308,9 +311,10 @@ def trimmed(mesh: Mesh, support: Floats32, measured: Bools, *, deepest_gap: floa
     borders what is not `reliable` goes, too: hair and lace.
     """
     extent = float(np.ptp(mesh.vertices, axis=0).max())
-    kept = trim_rim(
-        mesh, support, deepest=deepest_gap * extent, trusted=mesh.attributes.get("reliable")
-    )
+    trusted = mesh.attributes.get("reliable")
+    if trusted is not None:
+        trusted = np.maximum(trusted, _DOUBTFUL)
+    kept = trim_rim(mesh, support, deepest=deepest_gap * extent, trusted=trusted)
     rest = Mesh(vertices=mesh.vertices, faces=mesh.faces[kept])
     kept[kept] = main_parts(rest, support=measured.astype(np.float32))
     if not kept.any():
