@@ -15,7 +15,7 @@ test-slow: $(READY)  ## the long checks: real photographs, whole pipelines
 
 bench: $(READY)  ## accuracy and cost against known truth, beside other programs on the same data
 	.venv/bin/facekit bench calibration
-	.venv/bin/facekit bench stereo
+	.venv/bin/facekit bench stereo --set scaling=true
 
 lint: $(READY)
 	.venv/bin/ruff check .
