@@ -9,7 +9,9 @@ from .benchmarks.commands import bench, demo, report
 from .calibration.commands import calibrate, check, export_rig, import_rig
 from .capture.commands import consent, ingest, studio, target
 from .core.commandline import SentenceOnError, json_option, print_json
+from .core.facemodel.commands import assets
 from .dataset.commands import build_dataset
+from .dataset.export.commands import export, verify
 
 
 @click.group(cls=SentenceOnError, context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,7 +58,7 @@ def doctor(as_json: bool) -> None:
 
 
 for command in (
-    demo, studio, ingest, check, consent, target, calibrate, build_dataset, report, export_rig,
-    import_rig, bench,
+    demo, studio, ingest, check, consent, target, calibrate, build_dataset, export, verify,
+    report, export_rig, import_rig, assets, bench,
 ):  # fmt: skip
     main.add_command(command)

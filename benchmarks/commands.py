@@ -129,3 +129,24 @@ def bench_stereo(
     config = settings(StereoBenchConfig, config_file, assignments, **given)
     result = run_bench(config, out)
     show(as_json, "Stereo against its truth", result if as_json else tables(result))
+
+
+@bench.command("dataset")
+@click.option("--out", type=OUT_PATH, default=Path("outputs/bench/dataset"), show_default=True,
+              help="Keeps the photographs and scans, so that a second run goes on.")  # fmt: skip
+@click.option("--subjects", type=click.IntRange(1, 1000), help="Virtual people, two takes each.")
+@click.option("--seed", type=int, help="Other people, other expressions.")
+@click.option("--megapixels", type=click.FloatRange(0.05, 60), help="Of the photographs.")
+@config_options
+@json_option
+def bench_dataset(
+    out: Path, config_file: Path | None, assignments: Sequence[str], as_json: bool, **given: Any
+) -> None:
+    """Register virtual people and bake their maps; errors, time, the HDF5 store."""
+    from .dataset_bench import DatasetBenchConfig
+    from .dataset_bench import bench_dataset as run_bench
+    from .dataset_bench_table import tables
+
+    config = settings(DatasetBenchConfig, config_file, assignments, **given)
+    result = run_bench(config, out)
+    show(as_json, "Dataset against its truth", result if as_json else tables(result))

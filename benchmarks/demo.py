@@ -10,11 +10,13 @@ from ..calibration.rigfile import load_rig
 from ..capture.session import TakeKind
 from ..capture.virtual.studio import StudioConfig, make_session
 from ..core.files import write_json
-from ..dataset.build import BuildConfig, build_dataset
+from ..dataset.groundtruth import GroundTruthConfig, build_ground_truth
 from .session_report import write_report
 from .virtual import evaluate_session
 
 log = logging.getLogger(__name__)
+
+_MAP_SIZE = 1024  # a texel is some 0.3 mm then, as a pixel of the photographs is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,8 @@ def run_demo(config: DemoConfig, out: Path) -> dict[str, Any]:
     dict
         JSON-able, also written to `demo.json`: `report`, the path of the page; `calibration`,
         its `rms_px` on the corners and figures against the true rig (`center_error_mm` is the
-        worst camera's); `mesh`, figures against the true surface.
+        worst camera's); `mesh`, figures against the true surface; `registration` and `maps`, how
+        the face model lies on it and what was baked; `failed`, take -> reason.
     """
     session = make_session(
         StudioConfig(
@@ -50,7 +53,15 @@ def run_demo(config: DemoConfig, out: Path) -> dict[str, Any]:
     )
     calibration = calibrate(session, out / "calibration", CalibrateConfig())
     rig = load_rig(out / "calibration")
-    build_dataset(session, rig, out / "build", BuildConfig(megapixels=config.megapixels))
+    built = build_ground_truth(
+        session, rig, out / "build",
+        GroundTruthConfig(
+            megapixels=config.megapixels,
+            model="builtin" if config.head == DemoConfig.head else config.head,
+            map_size=_MAP_SIZE,
+        ),
+        rig_file=out / "calibration",
+    )  # fmt: skip
     figures = evaluate_session(session.folder, rig, out / "build")
     report = write_report(
         session.folder,
@@ -59,6 +70,7 @@ def run_demo(config: DemoConfig, out: Path) -> dict[str, Any]:
         out=out / "report.html",
     )
     against_truth = figures["calibration"]
+    take = session.takes_of(TakeKind.SUBJECT)[0].id
     result = {
         "report": str(report),
         "calibration": {
@@ -66,7 +78,10 @@ def run_demo(config: DemoConfig, out: Path) -> dict[str, Any]:
             "center_error_mm": against_truth["center_mm_max"],
             **against_truth,
         },
-        "mesh": figures["meshes"][session.takes_of(TakeKind.SUBJECT)[0].id],
+        "mesh": figures["meshes"][take],
+        "registration": built["takes"][take].get("registration"),
+        "maps": built["takes"][take].get("maps"),
+        "failed": built["failed"],
     }
     write_json(out / "demo.json", result)
     return result

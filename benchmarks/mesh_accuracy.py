@@ -80,7 +80,7 @@ class TrueSurface:
             self.mesh.vertices, self.mesh.faces[faces], n_samples, rng=rng
         )
         chosen = faces[local].astype(np.int32)
-        return points[self._seen(points, self._normals_at(points, chosen))]
+        return points[self.seen(points, self._normals_at(points, chosen))]
 
     def closest(self, points: AnyFloats) -> tuple[Floats, Floats, Bools]:
         """Find (N,) signed distances, (N, 3) true normals there, and which count."""
@@ -88,10 +88,11 @@ class TrueSurface:
         normals = self._normals_at(near.points, near.face)
         outside = ((points - near.points) * normals).sum(1) >= 0
         counts = self._region[near.face].copy()
-        counts[counts] = self._seen(near.points[counts], normals[counts])
+        counts[counts] = self.seen(near.points[counts], normals[counts])
         return np.where(outside, near.distance, -near.distance), normals, counts
 
-    def _seen(self, points: Floats, normals: Floats) -> Bools:
+    def seen(self, points: Floats, normals: Floats) -> Bools:
+        """Tell which points (N, 3) on the surface two cameras see at a usable angle."""
         if self._rig is None:
             return np.ones(len(points), bool)
         n_views = np.zeros(len(points), np.int32)

@@ -21,10 +21,10 @@ from ..core.geometry.camera import Camera, Rig
 from ..core.geometry.mesh import Mesh
 from ..core.geometry.transform import Similarity
 from ..core.imaging.imageio import read_image
+from ..core.imaging.orientation import turned_upright
 from ..core.imaging.resample import scale_image
 from ..core.rendering.preview import BACKGROUND
 from ..core.report import Block, Gallery, Missing, Picture, Section, picture
-from .session_images import turned_upright
 from .session_surface import Surface
 
 _TILE_PX = 400  # longer side of a tile; four make a picture

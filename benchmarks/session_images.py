@@ -1,6 +1,5 @@
 """Photographs and per-view maps of a session as small upright pictures."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -10,24 +9,8 @@ from PIL import Image as PillowImage
 from ..core.arrays import AnyFloats, Bytes, Image
 from ..core.errors import InputError
 from ..core.imaging.imageio import read_image
+from ..core.imaging.orientation import turned_upright
 from ..core.rendering.colormap import AMOUNT
-
-_TURNS: dict[int, Callable[[Image], Image]] = {
-    1: lambda image: image,
-    2: lambda image: image[:, ::-1],
-    3: lambda image: image[::-1, ::-1],
-    4: lambda image: image[::-1],
-    5: lambda image: image.swapaxes(0, 1),
-    6: lambda image: image.swapaxes(0, 1)[:, ::-1],
-    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
-    8: lambda image: image.swapaxes(0, 1)[::-1],
-}
-"""EXIF orientation -> how stored pixels are turned for a person (Exif 2.32, tag 0x0112)."""
-
-
-def turned_upright(image: Image, orientation: int) -> Image:
-    """Return a stored image (H, W[, C]) as a person shall see it."""
-    return np.ascontiguousarray(_TURNS.get(orientation, _TURNS[1])(image))
 
 
 def thumbnail(path: Path, *, orientation: int, max_size: int) -> Bytes | None:

@@ -35,9 +35,11 @@ from ..core.report import (
     picture,
     write_page,
 )
+from ..dataset.build import SUMMARY
 from .rig_accuracy import CalibrationAccuracy, calibration_error
 from .session_calibration import calibration_section
 from .session_contact import contact_section
+from .session_maps import maps_section
 from .session_photos import photographs_section, subject_strip
 from .session_plots import timing_plot
 from .session_quality import Quality, find_quality
@@ -106,6 +108,7 @@ def write_report(
         surface_section(made.surfaces, has_truth=made.truth is not None),
         contact_section(made.session, made.surfaces, made.rig, build_folder=build_folder,
                         upright=made.upright),
+        maps_section(_built_takes(build_folder), build_folder),
         view_section(made.surfaces, made.rig and made.rig.moved(made.upright)),
         calibration_section(made.session, made.rig, calibration_folder, made.rig_accuracy,
                             upright=made.upright, subject=_subject_points(made)),
@@ -122,6 +125,17 @@ def write_report(
         footer=f"facekit {__version__}. Lengths in mm; +x is the subject's left, +y up, "
         "+z out of the face; the centre of the top-left pixel is (0.5, 0.5).",
     )
+
+
+def _built_takes(build_folder: Path | None) -> Mapping[str, Any]:
+    """Return what `build.json` says of each take; nothing where there is none."""
+    if build_folder is None or not (build_folder / SUMMARY).is_file():
+        return {}
+    try:
+        takes: Mapping[str, Any] = read_json(build_folder / SUMMARY)["takes"]
+    except (FacekitError, KeyError, TypeError):
+        return {}
+    return takes
 
 
 def _find(session: Session, calibration_folder: Path | None, build_folder: Path | None) -> _Made:

@@ -13,6 +13,7 @@ from ..core.arrays import AnyFloats, Bytes
 from ..core.errors import FacekitError
 from ..core.files import read_json
 from ..core.geometry.camera import Rig
+from ..core.imaging.orientation import turned_upright
 from ..core.report import (
     Block,
     Cell,
@@ -31,7 +32,6 @@ from .session_images import (
     depth_picture,
     normal_picture,
     reduced,
-    turned_upright,
 )
 
 _MAP_PX = 260

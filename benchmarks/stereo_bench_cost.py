@@ -4,33 +4,29 @@ Compiled code is loaded from numba's cache; where it has to be compiled first, a
 beforehand does so, and its time is told apart.
 """
 
-import multiprocessing
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import Any
 
 from ..calibration.check import check_take
 from ..calibration.rigfile import load_rig
 from ..capture.session import load_session
 from ..core.devices import Device
-from ..core.errors import EstimationError, FacekitError, InputError
+from ..core.errors import FacekitError, InputError
 from ..core.files import STAGE_RECORD, read_json
+from ..core.jobs import apart
 from ..dataset.build import BuildConfig, build_dataset
 from ..dataset.rigcheck import RigCheck
 from ..dataset.stages import STAGES_FOLDER
 from ..dataset.stereo.colmap import Stereo
 from .stereo_bench_scene import BenchScene
 
-_T = TypeVar("_T")
 _WARM_UP = BuildConfig(
     megapixels=0.2, start_megapixels=0.05, check_rig=RigCheck.OFF, device=Device.CPU
 )
@@ -115,20 +111,6 @@ def cost_figures(cost: BuildCost, scene: BenchScene) -> dict[str, Any]:
         "vertices": cost.figures["vertices"],
         "cpu_s_per_megapixel_view": cost.cpu_s / (scene.megapixels * len(scene.rig)),
     }
-
-
-def apart(work: Callable[..., _T], *given: Any) -> _T:
-    """Run `work(*given)` in a fresh process and return its answer."""
-    # not forked: numba's threads and open files of this process have no business there
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        try:
-            return pool.submit(work, *given).result()
-        except BrokenProcessPool:
-            raise EstimationError(
-                "the build ended without an answer: most likely memory ran out; "
-                "ask for fewer megapixels"
-            ) from None
 
 
 def _build(session: Path, rig_file: Path, out: Path, take: str, config: BuildConfig) -> BuildCost:

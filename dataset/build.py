@@ -1,9 +1,11 @@
 """From a calibrated session to a mesh of every subject take, resumable."""
 
+import dataclasses
+import functools
 import logging
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from ..core.devices import Device, chosen_device
 from ..core.errors import ConfigError, EstimationError, FacekitError, InputError
 from ..core.files import hash_of, sha256_file, write_json
 from ..core.geometry.camera import Camera, Rig
+from ..core.jobs import each_apart
 from .appraisal import HEALTH_STAGE, PHOTO_STAGE, appraised
 from .colmaptake import colmap_stages_of
 from .cost import expected_cost, free_gb, shortage
@@ -26,6 +29,8 @@ from .take import MOST_KEPT_PIXELS, TakeJob, stages_of
 log = logging.getLogger(__name__)
 
 SUMMARY = "build.json"
+EXPECTED = (FacekitError, OSError, MemoryError, ArithmeticError, ValueError)
+"""What may stop one take without stopping the others."""
 _VERSION = 3  # of what the stages compute: a change makes older results stale
 
 
@@ -50,6 +55,7 @@ def build_dataset(
     config: BuildConfig,
     *,
     takes: Sequence[str] | None = None,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Make `out/<take>/mesh.ply` and what belongs to it for every subject take.
 
@@ -59,6 +65,8 @@ def build_dataset(
     ----------
     takes : sequence of str, optional
         Ids of the takes wanted; all of kind `subject` by default.
+    jobs : int
+        Takes at a time; more than one run in processes of their own.
 
     Returns
     -------
@@ -81,18 +89,20 @@ def build_dataset(
     chosen_device(config.device)
     if config.stereo is Stereo.COLMAP:
         require_cuda()
-    wanted = _wanted(session, takes)
+    wanted = wanted_takes(session, takes)
     _check_rig(session, rig)
     done: dict[str, Any] = {}
     failed: dict[str, str] = {}
     codes = set()
-    for take in track(wanted, "takes"):
+    for take, answer in track(_answers(session, wanted, rig, out, config, jobs), "takes",
+                              total=len(wanted)):  # fmt: skip
         try:
-            done[take.id] = build_take(session, take, rig, out / take.id, config)
-        except (FacekitError, OSError, MemoryError, ArithmeticError, ValueError) as error:
-            failed[take.id] = _reason(error)
+            done[take.id] = answer()
+        except EXPECTED as error:
+            failed[take.id] = reason_of(error)
             codes.add(getattr(error, "exit_code", 1))
             log.debug("%s failed: %s", take.id, failed[take.id], exc_info=True)
+    done = {take.id: done[take.id] for take in wanted if take.id in done}
     summary = {"session": session.name, "takes": done, "failed": failed}
     write_json(out / SUMMARY, summary)
     if failed and not done:
@@ -100,6 +110,25 @@ def build_dataset(
         kind = InputError if codes == {InputError.exit_code} else EstimationError
         raise kind(f"no take could be built. {reasons}")
     return summary
+
+
+def _answers(
+    session: Session, takes: Sequence[Take], rig: Rig, out: Path, config: BuildConfig, jobs: int
+) -> Iterator[tuple[Take, Callable[[], dict[str, Any]]]]:
+    """Yield each take with what returns its figures, or raises what was wrong with it."""
+    if jobs > 1:
+        work = functools.partial(_build_one, session=session, rig=rig, out=out, config=config)
+        for place, answer in each_apart(work, takes, jobs=jobs):
+            yield takes[place], answer.result
+    else:
+        for take in takes:
+            yield take, functools.partial(_build_one, take, session, rig, out, config)
+
+
+def _build_one(
+    take: Take, session: Session, rig: Rig, out: Path, config: BuildConfig
+) -> dict[str, Any]:
+    return build_take(session, take, rig, out / take.id, config)
 
 
 def build_take(
@@ -166,11 +195,18 @@ def _of_meshes(config: BuildConfig) -> dict[str, Any]:
     surface: a take begun on one may be finished on another. The stages' records name it.
     """
     values = to_mapping(config)
-    del values["check_rig"], values["device"]
-    return values
+    names = {field.name for field in dataclasses.fields(BuildConfig)} - {"check_rig", "device"}
+    return {name: value for name, value in values.items() if name in names}
 
 
-def _wanted(session: Session, takes: Sequence[str] | None) -> list[Take]:
+def wanted_takes(session: Session, takes: Sequence[str] | None) -> list[Take]:
+    """Return the subject takes of these ids, all by default.
+
+    Raises
+    ------
+    InputError
+        There is none, or one of them shows no subject.
+    """
     if takes is None:
         subjects = list(session.takes_of(TakeKind.SUBJECT))
         if not subjects:
@@ -252,7 +288,8 @@ def _listed(names: Sequence[str], *, most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return in a sentence what stopped a take."""
     if isinstance(error, FacekitError):
         return str(error)
     if isinstance(error, OSError):

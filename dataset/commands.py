@@ -1,4 +1,4 @@
-"""Commands that make ground truth: build-dataset."""
+"""The command that makes ground truth: build-dataset."""
 
 import sys
 from collections.abc import Sequence
@@ -26,6 +26,20 @@ from ..core.commandline import (
 @click.option(
     "--megapixels", type=click.FloatRange(0.05, 60), help="Image size that stereo works at."
 )
+@click.option(
+    "--model",
+    help="Face model to lay on the meshes: builtin, a registered one (see `assets`), its file; "
+    "none: meshes alone, for what is no face.",
+)
+@click.option(
+    "--map-size",
+    type=click.IntRange(8, 8192),
+    help="Texels a side of displacement, normals, albedo.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Takes at a time."
+)
+@click.option("--shard", metavar="I/N", help="Only this part of the takes, counted from 1.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="What stereo runs on.")
 @click.option(
     "--stereo",
@@ -39,19 +53,24 @@ def build_dataset(
     rig_file: Path,
     out: Path,
     takes: Sequence[str],
+    jobs: int,
+    shard: str | None,
     config_file: Path | None,
     assignments: Sequence[str],
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Make a dense mesh of every take of the subject; what is finished is kept."""
+    """Make a mesh of every take, lay a face model on them all and bake its maps; resumable."""
     from ..calibration.rigfile import load_rig
     from ..capture.session import load_session
-    from .build import BuildConfig
-    from .build import build_dataset as build
+    from .groundtruth import GroundTruthConfig, Shard, build_ground_truth
 
-    config = settings(BuildConfig, config_file, assignments, **given)
-    result = build(load_session(session), load_rig(rig_file), out, config, takes=takes or None)
+    config = settings(GroundTruthConfig, config_file, assignments, **given)
+    part = None if shard is None else Shard.parse(shard)
+    result = build_ground_truth(
+        load_session(session), load_rig(rig_file), out, config,
+        takes=takes or None, jobs=jobs, shard=part, rig_file=rig_file,
+    )  # fmt: skip
     show(as_json, "Ground truth", result)
     for take, reason in result["failed"].items():
         click.echo(f"facekit: take {take}: {reason}", err=True)

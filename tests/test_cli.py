@@ -18,10 +18,12 @@ from facekit.benchmarks.commands import bench
 from facekit.calibration.commands import RIG_FORMATS
 from facekit.core import commandline
 from facekit.core.errors import CalibrationError, InputError, MissingDependencyError
+from facekit.core.facemodel.commands import assets
 
+GROUPS = {"assets": assets, "bench": bench}
 COMMANDS = [
-    *((name,) for name in sorted(cli.main.commands) if name != "bench"),
-    *(("bench", name) for name in sorted(bench.commands)),
+    *((name,) for name in sorted(cli.main.commands) if name not in GROUPS),
+    *((group, name) for group, members in GROUPS.items() for name in sorted(members.commands)),
 ]
 
 

@@ -92,7 +92,7 @@ def build_scene(
     )
     height = relief(
         anchor_paint[:, :3], anchor_paint[:, 3:], skin=skin,
-        edge_mm=_frontal_edge(model) / 2**n_times,
+        edge_mm=frontal_edge(model) / 2**n_times,
     )  # fmt: skip
     del anchor_paint
     base_normals = vertex_normals(fine.vertices, fine.faces)
@@ -122,7 +122,7 @@ def build_scene(
 
 def subdivision_levels(model: FaceModel, footprint_mm: float) -> int:
     """Return how often to halve the face's edges to reach the footprint, memory permitting."""
-    wanted = max(1, round(np.log2(_frontal_edge(model) / footprint_mm)))
+    wanted = max(1, round(np.log2(frontal_edge(model) / footprint_mm)))
     most = int(np.log(MOST_FACES / len(model.faces)) / np.log(4))
     return max(1, min(wanted, most))
 
@@ -156,7 +156,7 @@ def interpolate_down(
     return out
 
 
-def _frontal_edge(model: FaceModel) -> float:
+def frontal_edge(model: FaceModel) -> float:
     """Return the median edge of the frontal face, mm."""
     frontal = model.regions["frontal_face"]
     edges = edges_of(model.faces)

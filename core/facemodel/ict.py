@@ -10,16 +10,15 @@ Li et al., Learning Formation of Physically-Based Face Attributes, CVPR 2020;
 github.com/ICT-VGL/ICT-FaceKit (MIT).
 """
 
-import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..arrays import Bools, Floats, Floats32
 from ..errors import ModelFileError
+from .archive import Archive, Fields, check_below, read_archive
+from .chartfaces import skin_chart
+from .frame import check_frame
 from .model import FaceModel
 from .regions import FaceParts, face_regions, face_weights
 
@@ -28,12 +27,8 @@ _KEPT_PARTS = (
     "face", "head_neck", "mouth_socket", "eye_socket_left", "eye_socket_right",
     "gums_tongue", "teeth", "eyeball_left", "eyeball_right",
 )  # fmt: skip
-_OUTER_CORNERS_MM = (80.0, 100.0)  # the neutral's 89 mm, with room for other releases
 
-_Archive = dict[str, NDArray[Any]]
-
-# field: (kind of dtype, shape), a string naming the length that must be the same throughout
-_FIELDS: dict[str, tuple[str, tuple[int | str, ...]]] = {
+FIELDS: Fields = {
     "neutral": ("f", ("vertices", 3)),
     "tri": ("iu", ("triangles", 3)),
     "tri_uv": ("iu", ("triangles", 3)),
@@ -63,7 +58,19 @@ def load_ict(path: Path) -> FaceModel:
         The file is absent, no archive, truncated or not this model; the message names the
         field at fault.
     """
-    data = _read(path)
+    data = read_archive(path, FIELDS, model="the ICT model's .npz archive")
+    return ict_model(data, path)
+
+
+def ict_model(data: Archive, path: Path) -> FaceModel:
+    """Make the model of the arrays of `FIELDS`; `path` begins the messages.
+
+    Raises
+    ------
+    ModelFileError
+        Indices reach beyond their arrays, a part is absent, or unit or axes are others.
+    """
+    _check_ranges(data, path)
     kept = _kept_vertices(data, path)
     new_index = np.full(len(kept), -1, np.int32)
     new_index[kept] = np.arange(kept.sum(), dtype=np.int32)
@@ -73,7 +80,7 @@ def load_ict(path: Path) -> FaceModel:
     if (new_index[landmarks] < 0).any():
         raise ModelFileError(f"{path}: landmarks68: lie on parts other than skin and eyes")
     neutral = data["neutral"].astype(np.float64) * _CM_TO_MM
-    _check_frame(neutral[landmarks], path)
+    check_frame(neutral[landmarks], path, field="neutral", unit_mm=_CM_TO_MM)
 
     mean = neutral[kept]
     parts = _parts(data, mean, kept)
@@ -82,12 +89,14 @@ def load_ict(path: Path) -> FaceModel:
     frontal = np.zeros(len(kept), bool)
     frontal[: int(data["narrow_face_nverts"])] = True
     regions["frontal_face"] = frontal[kept] & parts.skin
+    faces = new_index[data["tri"][faces_kept]]
+    uv, faces_uv = data["uv"].astype(np.float64), data["tri_uv"][faces_kept].astype(np.int32)
     return FaceModel(
         name="ict",
         mean=mean,
-        faces=new_index[data["tri"][faces_kept]],
-        uv=data["uv"].astype(np.float64),
-        faces_uv=data["tri_uv"][faces_kept].astype(np.int32),
+        faces=faces,
+        uv=uv,
+        faces_uv=faces_uv,
         identity=_modes(data, "identity", kept),
         identity_names=tuple(str(n) for n in data["identity_names"]),
         identity_sigma=np.ones(len(data["identity_names"])),
@@ -96,71 +105,12 @@ def load_ict(path: Path) -> FaceModel:
         landmarks68=new_index[landmarks],
         regions=regions,
         weights=weights,
+        unit_mm=_CM_TO_MM,
+        chart_faces=skin_chart(uv, faces_uv, faces, regions["skin"]),
     )
 
 
-def _read(path: Path) -> _Archive:
-    """Read every field of `_FIELDS` and check kind, shape and range."""
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such file; give the path of ict_face_model.npz")
-    with path.open("rb") as stream:
-        try:
-            archive = np.load(stream, allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ModelFileError(
-                f"{path}: not a complete .npz archive ({error}); fetch it again"
-            ) from error
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ModelFileError(f"{path}: a single array, not the ICT model's .npz archive")
-        with archive:
-            data = _fields(archive, path)
-    _check_ranges(data, path)
-    return data
-
-
-def _fields(archive: np.lib.npyio.NpzFile, path: Path) -> _Archive:
-    data: _Archive = {}
-    lengths: dict[str, tuple[int, str]] = {}
-    for name, (kind, shape) in _FIELDS.items():
-        if name not in archive.files:
-            raise ModelFileError(f"{path}: {name}: absent; is this ict_face_model.npz?")
-        try:
-            values = archive[name]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ModelFileError(
-                f"{path}: {name}: damaged ({error}); fetch the file again"
-            ) from error
-        _check_field(path, name, values, kind, shape, lengths)
-        data[name] = values
-    return data
-
-
-def _check_field(
-    path: Path,
-    name: str,
-    values: NDArray[Any],
-    kind: str,
-    shape: tuple[int | str, ...],
-    lengths: dict[str, tuple[int, str]],
-) -> None:
-    if values.dtype.kind not in kind:
-        raise ModelFileError(f"{path}: {name}: numbers of type {values.dtype} are not expected")
-    if values.ndim != len(shape):
-        raise ModelFileError(f"{path}: {name}: shape {values.shape}, expected {shape}")
-    for found, expected in zip(values.shape, shape, strict=True):
-        if isinstance(expected, str):
-            length, where = lengths.setdefault(expected, (found, name))
-        else:
-            length, where = expected, "the model"
-        if found != length:
-            raise ModelFileError(
-                f"{path}: {name}: shape {values.shape}, but {where} has {length} {expected}"
-            )
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ModelFileError(f"{path}: {name}: holds NaN or infinite numbers")
-
-
-def _check_ranges(data: _Archive, path: Path) -> None:
+def _check_ranges(data: Archive, path: Path) -> None:
     below = {
         "tri": len(data["neutral"]),
         "tri_uv": len(data["uv"]),
@@ -171,31 +121,10 @@ def _check_ranges(data: _Archive, path: Path) -> None:
         "narrow_face_nverts": len(data["neutral"]) + 1,
     }
     for name, limit in below.items():
-        values = data[name]
-        if values.size and (int(values.min()) < 0 or int(values.max()) >= limit):
-            raise ModelFileError(
-                f"{path}: {name}: numbers {values.min()} to {values.max()} "
-                f"reach beyond 0 to {limit - 1}"
-            )
+        check_below(path, name, data[name], limit)
 
 
-def _check_frame(landmarks: Floats, path: Path) -> None:
-    """Refuse a neutral in another unit or other axes."""
-    width = float(np.linalg.norm(landmarks[45] - landmarks[36]))
-    if not _OUTER_CORNERS_MM[0] < width < _OUTER_CORNERS_MM[1]:
-        raise ModelFileError(
-            f"{path}: neutral: outer eye corners {width / _CM_TO_MM:.3g} units apart, "
-            "but in centimetres a face has about 9"
-        )
-    eyes, mouth = landmarks[36:48].mean(0), landmarks[48:68].mean(0)
-    if not (landmarks[45, 0] > landmarks[36, 0] and eyes[1] > mouth[1]
-            and landmarks[30, 2] > eyes[2]):  # fmt: skip
-        raise ModelFileError(
-            f"{path}: neutral: its axes are not +x to the subject's left, +y up, +z out of the face"
-        )
-
-
-def _kept_vertices(data: _Archive, path: Path) -> Bools:
+def _kept_vertices(data: Archive, path: Path) -> Bools:
     names = [str(n) for n in data["part_names"]]
     absent = [n for n in _KEPT_PARTS if n not in names]
     if absent:
@@ -203,7 +132,7 @@ def _kept_vertices(data: _Archive, path: Path) -> Bools:
     return np.isin(data["vertex_part"], [names.index(n) for n in _KEPT_PARTS])
 
 
-def _parts(data: _Archive, mean: Floats, kept: Bools) -> FaceParts:
+def _parts(data: Archive, mean: Floats, kept: Bools) -> FaceParts:
     names = [str(n) for n in data["part_names"]]
     part = data["vertex_part"][kept]
 
@@ -222,5 +151,5 @@ def _parts(data: _Archive, mean: Floats, kept: Bools) -> FaceParts:
     )
 
 
-def _modes(data: _Archive, name: str, kept: Bools) -> Floats32:
+def _modes(data: Archive, name: str, kept: Bools) -> Floats32:
     return data[name][:, kept].astype(np.float32) * np.float32(_CM_TO_MM)

@@ -2,23 +2,35 @@
 
     vertices = mean + sum_i identity_sigma[i] * a[i] * identity[i] + sum_j e[j] * expression[j]
 
+    colour   = albedo_mean + sum_k albedo_sigma[k] * c[k] * albedo[k]      (where there is one)
+
 Millimetres in the head frame: +x to the subject's left, +y up, +z out of the face. Identity
-coefficients `a` follow N(0, 1) over people; expression coefficients `e` are activations, 0 at
-rest and 1 at full strength.
+and albedo coefficients follow N(0, 1) over people. Expression coefficients `e` are either
+activations, 0 at rest and 1 at full strength (built-in head, ICT-FaceKit), or N(0, 1) as well
+(BFM, FLAME): `expression_range` tells which, `expression_sigma` how far they go.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
-from ..arrays import AnyFloats, Bools, Floats, Ints
+from ..arrays import AnyFloats, Bools, Floats, Floats32, Ints
 from ..errors import InputError, ModelFileError
 from ..geometry.mesh import Mesh
+from ..imaging.color import linear_from_srgb
+
+ACTIVATIONS = (0.0, 1.0)
+UNBOUNDED = (-np.inf, np.inf)
 
 Coefficients = Mapping[str, float] | AnyFloats
 """One number per mode, in the model's order, or only those named: `{"jawOpen": 1.0}`."""
+
+
+def _empty() -> Floats:
+    return np.zeros(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +71,40 @@ class FaceModel:
     """(Q, 4) int32 that `faces` splits, when the model was made of quads."""
     mirror: Ints | None = None
     """(V,) int32: the vertex of the other side; None when the topology is not symmetric."""
+    expression_sigma: Floats = field(default_factory=_empty)
+    """(n_exp,): standard deviation of each expression coefficient in the prior. Coefficients
+    are used as they are; an empty array stands for all one."""
+    expression_range: tuple[float, float] = ACTIVATIONS
+    """What an expression coefficient may be: `ACTIVATIONS` or `UNBOUNDED`."""
+    albedo_mean: AnyFloats | None = None
+    """(V, 3) RGB in [0, 1], encoded as `albedo_encoding` says; None: a model without colour."""
+    albedo: AnyFloats | None = None
+    """(n_alb, V, 3) per unit of `albedo_sigma`, in the encoding of `albedo_mean`."""
+    albedo_names: tuple[str, ...] = ()
+    albedo_sigma: Floats = field(default_factory=_empty)
+    """(n_alb,): as `identity_sigma`; an empty array stands for all one."""
+    albedo_encoding: Literal["srgb", "linear"] = "srgb"
+    """Of `albedo_mean` and `albedo`; the basis is linear in these numbers, not in light."""
+    unit_mm: float = 1.0
+    """Millimetres in a unit of the model as its authors ship it: 100 for BFM, 10 for
+    ICT-FaceKit, 1000 for FLAME, 1 for the built-in head."""
+    chart_faces: Bools = field(default_factory=lambda: np.zeros(0, bool))
+    """(F,) faces of the skin chart that maps are baked in: inside the tile [0, 1] and free of
+    overlap, see `chartfaces.skin_chart`; an empty array stands for all faces."""
+    landmark_sigma_mm: float = 1.0
+    """One standard deviation of where a landmark's vertex may be off; large where the
+    landmarks were carried over from another head."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how the model was read, a sentence each."""
 
     def __post_init__(self) -> None:
+        for name, given, filled in (
+            ("expression_sigma", self.expression_sigma, np.ones(self.n_expression)),
+            ("albedo_sigma", self.albedo_sigma, np.ones(self.n_albedo)),
+            ("chart_faces", self.chart_faces, np.ones(len(self.faces), bool)),
+        ):
+            if given.size == 0:
+                object.__setattr__(self, name, filled)
         check_model(self)
         object.__setattr__(self, "regions", MappingProxyType(dict(self.regions)))
         object.__setattr__(self, "weights", MappingProxyType(dict(self.weights)))
@@ -79,6 +123,11 @@ class FaceModel:
     def n_expression(self) -> int:
         """Number of expression modes."""
         return len(self.expression_names)
+
+    @property
+    def n_albedo(self) -> int:
+        """Number of albedo modes; 0 also for a model without colour."""
+        return len(self.albedo_names)
 
     def shape(
         self, identity: Coefficients | None = None, expression: Coefficients | None = None
@@ -114,6 +163,24 @@ class FaceModel:
             uv=self.uv,
             faces_uv=self.faces_uv,
         )
+
+    def colors(self, albedo: Coefficients | None = None) -> Floats32 | None:
+        """Return linear RGB (V, 3) in [0, 1] of these coefficients; None without colour.
+
+        Raises
+        ------
+        InputError
+            A name is unknown or there are more coefficients than modes.
+        """
+        if self.albedo_mean is None:
+            return None
+        encoded = self.albedo_mean.astype(np.float64)
+        if albedo is not None:
+            c = coefficients(albedo, self.albedo_names, what=f"{self.name}: albedo")
+            if self.albedo is not None:
+                _add_modes(encoded, self.albedo, c * self.albedo_sigma)
+        within = np.clip(encoded, 0.0, 1.0).astype(np.float32)
+        return linear_from_srgb(within) if self.albedo_encoding == "srgb" else within
 
     def sample_identity(self, rng: np.random.Generator, *, strength: float = 1.0) -> Floats:
         """Draw the identity coefficients (n_id,) of a person: N(0, `strength`²)."""
@@ -161,9 +228,24 @@ def check_model(model: FaceModel) -> None:
         _check_floats(model, field_name, modes, (len(names), v, 3))
         if len(set(names)) != len(names):
             raise ModelFileError(f"{model.name}: {field_name}_names: a name stands twice")
-    _check_floats(model, "identity_sigma", model.identity_sigma, (model.n_identity,))
-    if (model.identity_sigma <= 0).any():
-        raise ModelFileError(f"{model.name}: identity_sigma: not all above zero")
+    for field_name, sigma, n_modes in (
+        ("identity_sigma", model.identity_sigma, model.n_identity),
+        ("expression_sigma", model.expression_sigma, model.n_expression),
+        ("albedo_sigma", model.albedo_sigma, model.n_albedo),
+    ):
+        _check_floats(model, field_name, sigma, (n_modes,))
+        if (sigma <= 0).any():
+            raise ModelFileError(f"{model.name}: {field_name}: not all above zero")
+    _check_albedo(model)
+    for field_name, number in (
+        ("unit_mm", model.unit_mm),
+        ("landmark_sigma_mm", model.landmark_sigma_mm),
+    ):
+        if not 0 < number < np.inf:
+            raise ModelFileError(f"{model.name}: {field_name}: {number} is not above zero")
+    low, high = model.expression_range
+    if not low <= 0.0 < high:
+        raise ModelFileError(f"{model.name}: expression_range: {low} to {high} leaves out rest")
     _check_indices(model, "faces", model.faces, (None, 3), v)
     _check_indices(model, "faces_uv", model.faces_uv, (len(model.faces), 3), len(model.uv))
     _check_indices(model, "landmarks68", model.landmarks68, (68,), v)
@@ -171,6 +253,8 @@ def check_model(model: FaceModel) -> None:
         _check_indices(model, "quads", model.quads, (None, 4), v)
     if model.mirror is not None:
         _check_indices(model, "mirror", model.mirror, (v,), v)
+    if model.chart_faces.shape != (len(model.faces),) or model.chart_faces.dtype != np.bool_:
+        raise ModelFileError(f"{model.name}: chart_faces: not a bool mask of ({len(model.faces)},)")
     for name, mask in model.regions.items():
         if mask.shape != (v,) or mask.dtype != np.bool_:
             raise ModelFileError(f"{model.name}: regions[{name!r}]: not a bool mask of ({v},)")
@@ -178,6 +262,20 @@ def check_model(model: FaceModel) -> None:
         _check_floats(model, f"weights[{name!r}]", weight, (v,))
         if weight.min() < 0 or weight.max() > 1:
             raise ModelFileError(f"{model.name}: weights[{name!r}]: not all within [0, 1]")
+
+
+def _check_albedo(model: FaceModel) -> None:
+    v = len(model.mean)
+    if model.albedo_mean is not None:
+        _check_floats(model, "albedo_mean", model.albedo_mean, (v, 3))
+    if model.albedo is not None:
+        if model.albedo_mean is None:
+            raise ModelFileError(f"{model.name}: albedo_mean: absent, though there are modes")
+        _check_floats(model, "albedo", model.albedo, (model.n_albedo, v, 3))
+    elif model.albedo_names:
+        raise ModelFileError(f"{model.name}: albedo: absent, though modes are named")
+    if model.albedo_encoding not in ("srgb", "linear"):
+        raise ModelFileError(f"{model.name}: albedo_encoding: {model.albedo_encoding!r}")
 
 
 def _check_floats(

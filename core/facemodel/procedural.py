@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Bools, Floats, Ints
+from .chartfaces import skin_chart
 from .model import FaceModel
 from .procedural_ear import place_ear
 from .procedural_expression import expression_modes
@@ -82,6 +83,7 @@ def procedural_head() -> FaceModel:
         weights=weights,
         quads=whole.quads[whole.quads[:, 2] != whole.quads[:, 3]],
         mirror=whole.mirror,
+        chart_faces=skin_chart(uv, faces_uv, faces, regions["skin"]),
     )
 
 

@@ -14,7 +14,6 @@ from facekit.benchmarks.session_images import (
     depth_picture,
     normal_picture,
     thumbnail,
-    turned_upright,
 )
 from facekit.benchmarks.session_report import write_report
 from facekit.benchmarks.virtual import evaluate_session, find_meshes
@@ -22,12 +21,20 @@ from facekit.calibration.rigfile import save_rig
 from facekit.capture.session import CameraInfo, Session, Shot, Take, TakeKind, save_session
 from facekit.capture.virtual.truth import save_truth
 from facekit.core.errors import InputError
-from facekit.core.files import StageKey, stage_run
+from facekit.core.facemodel.procedural import procedural_head
+from facekit.core.files import StageKey, stage_run, write_json
 from facekit.core.geometry.camera import Camera, Rig
 from facekit.core.geometry.mesh import Mesh
 from facekit.core.geometry.meshio import save_mesh
 from facekit.core.geometry.transform import Similarity, look_at
 from facekit.core.imaging.imageio import write_image
+from facekit.core.imaging.orientation import turned_upright
+from facekit.dataset.bake.mapfile import save_maps
+from facekit.dataset.bake.maps import Maps
+from facekit.dataset.mapstage import map_figures
+from facekit.dataset.register.registered import Registered
+from facekit.dataset.register.registeredfile import save_registered
+from facekit.dataset.registerstage import fit_figures
 
 CAMERAS = ("left", "<b>middle</b>", "right")
 TURN = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
@@ -126,6 +133,32 @@ def test_names_are_escaped(session_folder: Path, tmp_path: Path) -> None:
     assert "<b>middle</b>" in str(Text(page))
 
 
+def write_registration(build: Path) -> None:
+    """Write what `build-dataset` leaves of a registered take, with maps of 16 texels."""
+    model = procedural_head()
+    n, m = model.n_vertices, 16
+    registered = Registered(
+        model=model,
+        world_from_head=Similarity(scale=1.0, R=np.eye(3), t=np.zeros(3)),
+        identity=np.zeros(model.n_identity),
+        expression=np.zeros(model.n_expression),
+        offset=np.zeros((n, 3)),
+        support=np.ones(n, np.float32),
+        residual=np.zeros(n, np.float32),
+    )
+    flat, up = np.zeros((m, m), np.float32), np.zeros((m, m, 3), np.float32)
+    up[..., 2] = 1
+    maps = Maps(
+        deformation=0 * up, deformation_valid=flat == 0, deformation_sigma=flat,
+        displacement=flat, sigma=flat, normal=up, tangent_normal=up, valid=flat == 0,
+        albedo=up, albedo_valid=flat == 0,
+    )  # fmt: skip
+    save_registered(build / "neutral", registered)
+    save_maps(build / "neutral", maps)
+    entry = {"registration": fit_figures(registered), "maps": map_figures(maps)}
+    write_json(build / "build.json", {"takes": {"neutral": entry}, "failed": {}})
+
+
 def test_everything_made_is_shown(virtual_folder: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     root = virtual_folder.parent
@@ -143,6 +176,7 @@ def test_everything_made_is_shown(virtual_folder: Path, tmp_path: Path) -> None:
     (root / "build" / "stability.json").write_text(json.dumps({"takes": {"neutral": steady}}))
     with stage_run(root / "build", StageKey(stage="build", config={}, inputs={})):
         pass
+    write_registration(root / "build")
     page = write_report(
         virtual_folder,
         calibration_folder=root / "calibration",
@@ -151,6 +185,7 @@ def test_everything_made_is_shown(virtual_folder: Path, tmp_path: Path) -> None:
     )
     found = Text(page)
     assert "not made yet" not in str(found)
+    assert "Maps of take neutral" in str(found)
     assert "left, 900–900 mm" in str(found)
     assert all(source.startswith(("data:", "#")) for source in found.sources)
     assert page.stat().st_size < 5e6

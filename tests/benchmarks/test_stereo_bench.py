@@ -16,7 +16,7 @@ from facekit.benchmarks.mesh_accuracy import MeshAccuracy, TrueSurface, mesh_err
 from facekit.benchmarks.stereo_bench import StereoBenchConfig, accuracy_figures, bench_stereo
 from facekit.benchmarks.stereo_bench import compare as compare_with
 from facekit.benchmarks.stereo_bench_config import head_of, sizes_of
-from facekit.benchmarks.stereo_bench_cost import apart, peak_gb
+from facekit.benchmarks.stereo_bench_cost import peak_gb
 from facekit.benchmarks.stereo_bench_map import worst_places
 from facekit.benchmarks.stereo_bench_scaling import scaling_figures, straightness
 from facekit.benchmarks.stereo_bench_scene import BenchScene, folder_rig, folder_scene, open_scene
@@ -28,6 +28,7 @@ from facekit.core.errors import ConfigError, EstimationError, InputError
 from facekit.core.geometry.mesh import Mesh, vertex_normals
 from facekit.core.geometry.meshio import load_mesh, save_mesh
 from facekit.core.imaging.imageio import read_image, write_image
+from facekit.core.jobs import apart
 
 CONFIG = StereoBenchConfig(layout="five", megapixels=("0.12",), warm_up=False, check=False)
 

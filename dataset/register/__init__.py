@@ -1,0 +1,1 @@
+"""Registration: a face model's topology laid on scans."""

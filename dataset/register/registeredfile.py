@@ -1,0 +1,124 @@
+"""`registered.npz` and `registered.obj`: a registered take on disk."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ...core.arrays import AnyFloats, Floats
+from ...core.errors import InputError, SchemaError
+from ...core.facemodel.model import FaceModel
+from ...core.files import atomic_path, write_text
+from ...core.geometry.transform import Similarity
+from .registered import Registered
+
+REGISTERED_FILE = "registered.npz"
+MESH_FILE = "registered.obj"
+_FORMAT, _VERSION = "facekit-registered", 1
+
+
+def save_registered(folder: Path, registered: Registered) -> None:
+    """Write `registered.npz`, and `registered.obj` (world frame, with UVs), each atomically."""
+    model, pose = registered.model, registered.world_from_head
+    write_text(folder / MESH_FILE, _obj(registered))
+    with atomic_path(folder / REGISTERED_FILE) as part, part.open("wb") as file:
+        np.savez_compressed(
+            file,
+            format=np.array(_FORMAT),
+            version=np.array(_VERSION),
+            model=np.array(model.name),
+            scale=np.array(pose.scale),
+            R=pose.R,
+            t=pose.t,
+            identity=registered.identity,
+            expression=registered.expression,
+            offset=registered.offset,
+            support=registered.support,
+            residual=registered.residual,
+        )
+
+
+def _obj(registered: Registered) -> str:
+    """Return the registered surface as OBJ text, with UVs."""
+    model = registered.model
+    corners = np.stack([model.faces, model.faces_uv], axis=2).reshape(-1, 6) + 1
+    lines = [
+        *(f"v {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in registered.posed().tolist()),
+        *(f"vt {u:.8f} {v:.8f}\n" for u, v in model.uv.tolist()),
+        *(f"f {a}/{d} {b}/{e} {c}/{f}\n" for a, d, b, e, c, f in corners.tolist()),
+    ]
+    return "".join(lines)
+
+
+def load_registered(folder: Path, model: FaceModel) -> Registered:
+    """Read `registered.npz` of a folder.
+
+    Raises
+    ------
+    InputError
+        The file is absent or damaged.
+    SchemaError
+        It is another format or version, of another face model, or an array has another shape or
+        holds numbers that are not finite.
+    """
+    path = folder / REGISTERED_FILE
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; register the take first")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            values = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path}: damaged ({error}); register the take again") from error
+    _check_header(path, values, model)
+    v = model.n_vertices
+    shapes: dict[str, tuple[int, ...]] = {
+        "scale": (),
+        "R": (3, 3),
+        "t": (3,),
+        "identity": (model.n_identity,),
+        "expression": (model.n_expression,),
+        "offset": (v, 3),
+        "support": (v,),
+        "residual": (v,),
+    }
+    read = {name: _array(path, values, name, shape) for name, shape in shapes.items()}
+    scale, R = float(read["scale"]), read["R"]
+    if scale <= 0 or not np.allclose(R @ R.T, np.eye(3), atol=1e-6) or np.linalg.det(R) < 0:
+        raise SchemaError(f"{path}: scale and R are no similarity; register the take again")
+    return Registered(
+        model=model,
+        world_from_head=Similarity(scale=scale, R=R, t=read["t"]),
+        identity=read["identity"],
+        expression=read["expression"],
+        offset=read["offset"],
+        support=read["support"].astype(np.float32),
+        residual=read["residual"].astype(np.float32),
+    )
+
+
+def _check_header(path: Path, values: dict[str, AnyFloats], model: FaceModel) -> None:
+    found = str(values.get("format")), str(values.get("version"))
+    if found != (_FORMAT, str(_VERSION)):
+        raise SchemaError(
+            f"{path}: format {found[0]!r} version {found[1]}, but this facekit reads "
+            f"{_FORMAT} version {_VERSION}"
+        )
+    if str(values.get("model")) != model.name:
+        raise SchemaError(
+            f"{path}: registered with the face model {str(values.get('model'))!r}, "
+            f"but {model.name!r} was given"
+        )
+
+
+def _array(path: Path, values: dict[str, AnyFloats], name: str, shape: tuple[int, ...]) -> Floats:
+    if name not in values:
+        raise SchemaError(f"{path}: has no {name}; register the take again")
+    array = values[name]
+    if array.shape != shape or array.dtype.kind != "f":
+        raise SchemaError(
+            f"{path}: {name} is {array.dtype} {array.shape}, expected floats {shape}; "
+            "was it registered with another version of the face model?"
+        )
+    if name != "residual" and not np.isfinite(array).all():
+        raise SchemaError(f"{path}: {name} holds numbers that are not finite")
+    return array.astype(np.float64)

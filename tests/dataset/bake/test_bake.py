@@ -1,0 +1,94 @@
+"""A take's maps carry its scan: the surface made of them lies on it."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facekit.core.errors import ConfigError, InputError, RegistrationError
+from facekit.core.geometry.closest import SurfaceQuery
+from facekit.core.geometry.mesh import vertex_normals
+from facekit.dataset.bake.bake import bake_maps
+from facekit.dataset.bake.chart import chart
+from facekit.dataset.bake.config import BakeConfig
+from facekit.dataset.bake.detailed import detailed_mesh
+from facekit.dataset.bake.maps import Maps
+from facekit.dataset.register.registered import Scan
+
+CONFIG = BakeConfig(displacement_size=384, deformation_size=128, albedo_size=64)
+
+
+@pytest.fixture(scope="module")
+def maps(head_case: Any) -> Maps:
+    return bake_maps(head_case.registered, head_case.scan, [], CONFIG)
+
+
+def test_the_round_trip_lies_on_the_scan(head_case: Any, maps: Maps) -> None:
+    mesh = detailed_mesh(head_case.registered, maps)
+    valid = mesh.attributes["valid"] > 0.5
+    assert valid.mean() > 0.2
+    scan = head_case.scan.mesh
+    nearest = SurfaceQuery(scan.vertices, scan.faces).closest(mesh.vertices[valid])
+    assert np.median(nearest.distance) < 0.005  # each texel the mean of four points of the scan
+    middles = mesh.vertices[mesh.faces[valid[mesh.faces].all(axis=1)]].mean(axis=1)
+    between = SurfaceQuery(scan.vertices, scan.faces).closest(middles)
+    assert np.median(between.distance) < 0.02
+
+
+def test_the_detailed_mesh_faces_outward_and_has_its_uv(head_case: Any, maps: Maps) -> None:
+    registered = head_case.registered
+    mesh = detailed_mesh(registered, maps, step=2)
+    normals = vertex_normals(mesh.vertices, mesh.faces)
+    texels = chart(registered.model, 384)
+    col = (mesh.uv[:, 0] * 384).astype(int)
+    row = ((1 - mesh.uv[:, 1]) * 384).astype(int)
+    smooth = vertex_normals(registered.posed(), registered.model.faces)
+    outward = texels.interpolated(smooth)[row, col]
+    assert np.mean((normals * outward).sum(axis=1) > 0) > 0.99
+    assert mesh.faces.max() == len(mesh.vertices) - 1
+    with pytest.raises(InputError, match="step 200"):
+        detailed_mesh(registered, maps, step=200)
+
+
+def test_validity_and_ranges(head_case: Any, maps: Maps) -> None:
+    texels = chart(head_case.registered.model, 384)
+    assert not maps.valid[~texels.inside].any()
+    assert np.abs(maps.displacement).max() <= CONFIG.reach_mm
+    length = np.linalg.norm(maps.normal, axis=2)
+    np.testing.assert_allclose(length[texels.inside], 1, atol=1e-5)
+    assert (length[~texels.inside] == 0).all()
+    assert (maps.sigma[texels.inside] >= 0.0199).all()
+    assert np.median(maps.sigma[maps.valid]) < 0.03
+    assert maps.deformation_sigma.max() < 0.05  # all of this registration rests on the scan
+    assert maps.albedo.shape == (0, 0, 3)
+
+
+def test_what_follows_the_model_alone_is_uncertain(head_case: Any) -> None:
+    n = head_case.registered.model.n_vertices
+    alone = replace(head_case.registered, support=np.zeros(n, np.float32))
+    maps = bake_maps(alone, head_case.scan, [], CONFIG)
+    assert not maps.deformation_valid.any()
+    assert maps.deformation_sigma.max() > 1.0
+
+
+def test_a_scan_elsewhere_is_refused(head_case: Any) -> None:
+    mesh = head_case.scan.mesh
+    away = Scan(mesh=replace(mesh, vertices=mesh.vertices + 50))
+    with pytest.raises(RegistrationError, match="register this scan anew"):
+        bake_maps(head_case.registered, away, [], CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("displacement_size", 4), ("albedo_size", 20000), ("reach_mm", 5.0), ("smooth_mm", 0.0),
+     ("most_turned_deg", 95.0)],
+)  # fmt: skip
+def test_settings_that_cannot_be_used(setting: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=setting):
+        BakeConfig(**{setting: value})
+
+
+def test_maps_that_do_not_belong_together(maps: Maps) -> None:
+    with pytest.raises(InputError, match="valid: shape"):
+        replace(maps, valid=maps.valid[:10])
