@@ -61,8 +61,8 @@ _READING = """## Reading
 ```python
 from facekit.dataset.samples import FaceDataset
 
-data = FaceDataset("dataset", keys=["images/cam00", "maps/displacement", "maps/valid"], split="train")
-data[0]["maps/displacement"]   # (n, n) float32, mm
+data = FaceDataset("dataset", keys=["images/cam00", "maps/valid"], split="train")
+data[0]["maps/valid"]  # (n, n) uint8
 ```
 
 or with h5py alone:
