@@ -1,13 +1,15 @@
 """Bake every map of a take: deformation first, then what M1, built from it, lacks of the scan."""
 
+import functools
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ...capture.color import ColorCalibration
 from ...core.arrays import Bools, Floats, Floats32, Ints
-from ...core.errors import RegistrationError
+from ...core.errors import EstimationError, RegistrationError
 from ..register.registered import Registered, Scan
 from ..stereo.views import View
 from .albedo import bake_albedo
@@ -114,14 +116,21 @@ def _albedo(
     if not views:
         return np.zeros((0, 0, 3), np.float32), np.zeros((0, 0), bool)
     world = registered.world_from_head
-    baked = bake_albedo(
+    bake = functools.partial(
+        bake_albedo,
         world(vertices),
         registered.model,
         views,
-        config.albedo,
         size=config.albedo_size,
         displacement=measured.displacement * np.float32(world.scale),
         normals=normal @ world.R.T.astype(np.float32),
         colors=colors,
     )
+    try:
+        baked = bake(config.albedo)
+    except EstimationError as error:
+        if not config.albedo.delight:
+            raise
+        log.warning("the albedo keeps the light of the photographs: %s", error)
+        baked = bake(replace(config.albedo, delight=False))
     return baked.rgb, baked.valid
