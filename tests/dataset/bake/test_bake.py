@@ -1,14 +1,16 @@
 """A take's maps carry its scan: the surface made of them lies on it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from facekit.core.errors import ConfigError, InputError, RegistrationError
+from facekit.core.errors import ConfigError, EstimationError, InputError, RegistrationError
 from facekit.core.geometry.closest import SurfaceQuery
 from facekit.core.geometry.mesh import vertex_normals
+from facekit.dataset.bake import bake
 from facekit.dataset.bake.bake import bake_maps
 from facekit.dataset.bake.chart import chart
 from facekit.dataset.bake.config import BakeConfig
@@ -92,3 +94,18 @@ def test_settings_that_cannot_be_used(setting: str, value: float) -> None:
 def test_maps_that_do_not_belong_together(maps: Maps) -> None:
     with pytest.raises(InputError, match="valid: shape"):
         replace(maps, valid=maps.valid[:10])
+
+
+def test_without_enough_skin_the_albedo_keeps_its_light(
+    head_case: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lit = np.full((CONFIG.albedo_size, CONFIG.albedo_size, 3), 0.25, np.float32)
+
+    def baked(*given: Any, **_: Any) -> Any:
+        if given[3].delight:
+            raise EstimationError("too little skin to tell the light")
+        return SimpleNamespace(rgb=lit, valid=lit[..., 0] > 0)
+
+    monkeypatch.setattr(bake, "bake_albedo", baked)
+    maps = bake_maps(head_case.registered, head_case.scan, [object()], CONFIG)  # type: ignore[list-item]
+    np.testing.assert_array_equal(maps.albedo, lit)
