@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from ..capture.virtual.chunks import over_chunks
 from ..capture.virtual.complexion import albedo_at
 from ..capture.virtual.skin import N_PAINT, PAINT, Skin, SkinValues, skin_values
 from ..core.arrays import AnyFloats, Bools, Floats32
+from ..core.chunks import over_chunks
 from ..core.facemodel.model import FaceModel
 from ..core.imaging.color import srgb_from_linear
 from ..dataset.bake.chart import chart

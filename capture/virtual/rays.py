@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 
 from ...core.arrays import Floats, Floats32
+from ...core.chunks import over_chunks
 from ...core.geometry.camera import Camera
-from .chunks import over_chunks
 
 _CHUNK = 1 << 15  # pixels at a time
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from ...core.arrays import Floats, Floats32, Ints
-from .chunks import over_chunks
+from ...core.chunks import over_chunks
 from .complexion import albedo_at
 from .lights import Lights
 from .scene import Surface

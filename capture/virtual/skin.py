@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from ...core.arrays import AnyFloats, Floats, Floats32
-from .chunks import over_chunks
+from ...core.chunks import over_chunks
 from .noise import dents, gradient_noise
 
 PAINT = (

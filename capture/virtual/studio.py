@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...core.arrays import Bytes, Floats
+from ...core.chunks import N_THREADS
 from ...core.config import to_mapping
 from ...core.console import track
 from ...core.errors import ConfigError, SchemaError
@@ -45,7 +46,6 @@ from .board import (
     sheet_from_board,
     sheet_pose,
 )
-from .chunks import N_THREADS
 from .layouts import Layout, draw_rig, load_layout
 from .lights import Lights, led_ring
 from .plane import Sheet, photograph_sheet

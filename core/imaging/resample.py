@@ -3,14 +3,13 @@
 A photograph of a distorted camera is resampled once, from its own pixels to the final grid.
 """
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 
 from ..arrays import Floats, Floats32, Image
+from ..chunks import over_chunks
 from ..geometry.camera import Camera, distort
 
 NEAR_ENOUGH = 0.1
@@ -86,13 +85,10 @@ def undistorted_strips(image: Image, camera: Camera) -> Iterator[tuple[slice, Fl
     for rows in every:
         out = np.zeros((rows.stop - rows.start, camera.width, deep.shape[2]), np.float32)
 
-        def fill(start: int, out: Floats32 = out, first: int = rows.start) -> None:
-            part = out[start : start + _THREAD_ROWS]
-            resample_rows(deep, nodes, first + start, n_sub, _white(image), part)
+        def fill(start: int, stop: int, out: Floats32 = out, first: int = rows.start) -> None:
+            resample_rows(deep, nodes, first + start, n_sub, _white(image), out[start:stop])
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in pool.map(fill, range(0, len(out), _THREAD_ROWS)):  # raises what it raised
-                pass
+        over_chunks(fill, len(out), chunk=_THREAD_ROWS)
         yield rows, out if image.ndim == 3 else out[..., 0]
 
 

@@ -7,12 +7,12 @@ where faces overlap, to the one of lower index.
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...core.arrays import AnyFloats, Bools, Floats, Floats32, Ints
+from ...core.chunks import over_chunks
 from ...core.errors import InputError
 from ...core.facemodel.model import FaceModel
 from ...core.geometry.mesh import face_areas
@@ -20,9 +20,6 @@ from .chart_kernels import interpolate, nearest_texel, rasterise
 
 LARGEST = 8192
 """Texels a side that a map may have."""
-
-N_THREADS = 2
-"""More gain little: the kernels wait for memory."""
 
 _MARGIN = 1e-5  # of the square: rounding of half floats and text files
 _ROWS = 64  # of a map, worked at together
@@ -138,9 +135,7 @@ def uv_sign(model: FaceModel) -> Floats32:
 
 def by_rows(work: Callable[[int, int], object], n_rows: int) -> None:
     """Call `work(start, stop)` for strips of rows, on all threads."""
-    starts = range(0, n_rows, _ROWS)
-    with ThreadPoolExecutor(N_THREADS) as pool:
-        list(pool.map(lambda a: work(a, min(a + _ROWS, n_rows)), starts))
+    over_chunks(work, n_rows, chunk=_ROWS)
 
 
 def _rasterised(model: FaceModel, size: int) -> Chart:

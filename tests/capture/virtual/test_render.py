@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facekit.capture.virtual import chunks, render
+from facekit.capture.virtual import render
 from facekit.capture.virtual.lights import N_LIGHTS, Lights
 from facekit.capture.virtual.render import Photograph, focus_distance, photograph
 from facekit.capture.virtual.scene import Scene
 from facekit.capture.virtual.sensor import Optics
+from facekit.core import chunks
 from facekit.core.geometry.camera import Rig
 from facekit.core.imaging.color import linear_from_srgb
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 N_THREADS = os.cpu_count() or 1
 
 
-def over_chunks(kernel: Callable[[int, int], None], n_items: int, *, chunk: int) -> None:
+def over_chunks(kernel: Callable[[int, int], object], n_items: int, *, chunk: int) -> None:
     """Call `kernel(start, end)` for consecutive pieces of [0, n_items).
 
     Pieces are the same whatever the number of processors, so that results never vary.
