@@ -23,7 +23,7 @@ from ...core.arrays import AnyFloats, Floats, Floats32
 from ...core.facemodel.model import FaceModel
 from ...core.geometry.mesh import face_normals, vertex_normals
 from .chart import Chart, by_rows, uv_sign
-from .normals_kernels import detailed_rows, from_tangent_rows, normal_rows, to_tangent_rows
+from .normals_kernels import detailed_rows, normal_rows, turned_rows
 
 
 class Frames(NamedTuple):
@@ -98,23 +98,20 @@ def detailed_normals(texels: Chart, vertices: AnyFloats, displacement: Floats32)
 
 def tangent_from_object(texels: Chart, frames: Frames, normal: Floats32) -> Floats32:
     """Return (n, n, 3) `normal` in the texels' tangent frames; 0 outside."""
-    out = np.zeros_like(normal)
-    model = texels.model
-    by_rows(
-        lambda a, b: to_tangent_rows(a, b, texels.face, texels.weights, model.faces,
-                                     model.faces_uv, *frames, normal, out),
-        texels.size,
-    )  # fmt: skip
-    return out
+    return _turned(texels, frames, normal, back=False)
 
 
 def object_from_tangent(texels: Chart, frames: Frames, tangent_normal: Floats32) -> Floats32:
     """Return (n, n, 3) in object space what is given in the texels' tangent frames; 0 outside."""
-    out = np.zeros_like(tangent_normal)
+    return _turned(texels, frames, tangent_normal, back=True)
+
+
+def _turned(texels: Chart, frames: Frames, given: Floats32, *, back: bool) -> Floats32:
+    out = np.zeros_like(given)
     model = texels.model
     by_rows(
-        lambda a, b: from_tangent_rows(a, b, texels.face, texels.weights, model.faces,
-                                       model.faces_uv, *frames, tangent_normal, out),
+        lambda a, b: turned_rows(a, b, texels.face, texels.weights, model.faces, model.faces_uv,
+                                 *frames, back, given, out),
         texels.size,
     )  # fmt: skip
     return out

@@ -112,10 +112,10 @@ def _frame(f, w1, w2, faces, faces_uv, normals, tangents, sign, frame):  # type:
 
 
 @njit(nogil=True, cache=True)
-def to_tangent_rows(  # type: ignore[no-untyped-def]
-    start, stop, face, weights, faces, faces_uv, normals, tangents, sign, given, out
+def turned_rows(  # type: ignore[no-untyped-def]
+    start, stop, face, weights, faces, faces_uv, normals, tangents, sign, back, given, out
 ):
-    """Fill `out` with `given`, object space, in the texels' frames."""
+    """Fill `out` with `given`, object space, in the texels' frames; `back`: the reverse."""
     frame = np.empty((3, 3))
     for r in range(start, stop):
         for c in range(face.shape[1]):
@@ -124,24 +124,9 @@ def to_tangent_rows(  # type: ignore[no-untyped-def]
                 continue
             w1, w2 = weights[r, c, 0], weights[r, c, 1]
             _frame(f, w1, w2, faces, faces_uv, normals, tangents, sign, frame)
+            g = given[r, c]
             for k in range(3):
-                g = given[r, c]
-                out[r, c, k] = frame[k, 0] * g[0] + frame[k, 1] * g[1] + frame[k, 2] * g[2]
-
-
-@njit(nogil=True, cache=True)
-def from_tangent_rows(  # type: ignore[no-untyped-def]
-    start, stop, face, weights, faces, faces_uv, normals, tangents, sign, given, out
-):
-    """Fill `out` with `given`, in the texels' frames, in object space."""
-    frame = np.empty((3, 3))
-    for r in range(start, stop):
-        for c in range(face.shape[1]):
-            f = face[r, c]
-            if f < 0:
-                continue
-            w1, w2 = weights[r, c, 0], weights[r, c, 1]
-            _frame(f, w1, w2, faces, faces_uv, normals, tangents, sign, frame)
-            for k in range(3):
-                g = given[r, c]
-                out[r, c, k] = frame[0, k] * g[0] + frame[1, k] * g[1] + frame[2, k] * g[2]
+                if back:
+                    out[r, c, k] = frame[0, k] * g[0] + frame[1, k] * g[1] + frame[2, k] * g[2]
+                else:
+                    out[r, c, k] = frame[k, 0] * g[0] + frame[k, 1] * g[1] + frame[k, 2] * g[2]
