@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from ..core.errors import InputError, SchemaError
 from .audit import audited_member, open_shard
+from .displacementcode import decoded_displacement
 from .manifest import SPLITS, SubjectEntry, read_manifest
 from .schema import Field, field_of
 from .seal import check_seal
 from .shardcheck import CaptureFigures, check_shape, read_values, verify_shard
-from .store import decode_displacement
 
 MOST_OPEN = 8
 """Shards a process keeps open: more gains nothing, their index stays in memory."""
@@ -208,7 +208,7 @@ def _read(file: h5py.File, path: Path, where: str, entry: Field) -> Any:
     if entry.is_file:
         return _decoded(values, entry, f"{path}: {where}")
     if entry.path == "maps/displacement":
-        return decode_displacement(values)
+        return decoded_displacement(values)
     if values.dtype.kind == "S":
         return tuple(value.decode("ascii", "replace") for value in values)
     if values.dtype == np.uint8:

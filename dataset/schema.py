@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..core.errors import SchemaError
+from .displacementcode import OFFSET, STEP_MM
 
 FORMAT = "facekit-hdf5"
 TOPOLOGY_FORMAT = "facekit-topology"
@@ -26,8 +27,6 @@ VERSION = "1.0.0"
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Of captures, cameras and subjects: nothing that a path or another program stumbles over."""
 
-DISPLACEMENT_SCALE_MM = 1e-4
-DISPLACEMENT_OFFSET = 32768
 MOST_ATTRIBUTE_BYTES = 64_000
 """Of one text."""
 
@@ -159,9 +158,9 @@ FIELDS = (
     Field(path="maps/displacement", dtype="<u2", shape=("fine", "fine"), unit="0.1 um", chunk=512,
           meaning="from M1 along its normal to the scan: (value - offset) * scale_mm",
           attributes=(Attribute(name="scale_mm", kind="float", meaning="of a step",
-                                value=DISPLACEMENT_SCALE_MM),
+                                value=STEP_MM),
                       Attribute(name="offset", kind="int", meaning="stored for 0",
-                                value=DISPLACEMENT_OFFSET),
+                                value=OFFSET),
                       _text("direction", "along which it moves",
                             "smooth vertex normal of M1, + outward"),
                       _text("base", "what it is added to", "M1"))),

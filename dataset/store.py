@@ -22,10 +22,9 @@ from ..core.arrays import AnyFloats, Bools
 from ..core.errors import InputError
 from ..core.files import atomic_path
 from .diskfile import DiskFile, disk_errors, remove_leftovers
+from .displacementcode import OFFSET, STEP_MM
 from .schema import (
     CAPTURE,
-    DISPLACEMENT_OFFSET,
-    DISPLACEMENT_SCALE_MM,
     MOST_ATTRIBUTE_BYTES,
     NAME,
     ROOT,
@@ -274,18 +273,10 @@ def encode_displacement(displacement: AnyFloats) -> tuple[NDArray[np.uint16], Bo
     fits : (n, n) bool
         To be joined with the map of valid texels.
     """
-    steps = np.rint(displacement / DISPLACEMENT_SCALE_MM)
-    fits = np.abs(steps) < DISPLACEMENT_OFFSET  # False for NaN
-    values = np.where(fits, steps, 0.0) + DISPLACEMENT_OFFSET
+    steps = np.rint(displacement / STEP_MM)
+    fits = np.abs(steps) < OFFSET  # False for NaN
+    values = np.where(fits, steps, 0.0) + OFFSET
     return values.astype(np.uint16), fits
-
-
-def decode_displacement(values: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Return a stored displacement in mm."""
-    decoded = values.astype(np.float32)
-    decoded -= np.float32(DISPLACEMENT_OFFSET)
-    decoded *= np.float32(DISPLACEMENT_SCALE_MM)
-    return decoded
 
 
 def _folder_to_disk(path: Path) -> None:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.arrays import AnyFloats, Bools, Floats, Floats32
+from ...core.arrays import Bools, Floats, Floats32
 from ...core.geometry.mesh import vertex_normals
 from ..meshgraph import mesh_graph, smoothed, surface_normals
 from ..register.registered import Registered, Scan
@@ -27,9 +27,6 @@ from .curved import sagitta
 from .displacement_kernels import judge, rays_of, remove_spikes
 from .filling import filled
 from .scansurface import ScanSurface
-
-FACESCAPE_SCALE_MM = 0.914
-"""Displacement of a FaceScape-style PNG's full half range."""
 
 _RAYS_AT_ONCE = 1 << 20
 _LEAST_KNOWN = 0.5  # of a texel's rays within the chart
@@ -109,21 +106,6 @@ def relief_over_smooth(surface: ScanSurface, *, smooth_mm: float) -> Floats32:
         smooth[:, k] = once + lost + center[k]
     normals = surface_normals(smooth, surface.faces)
     return np.asarray(((surface.vertices - smooth) * normals).sum(axis=1), dtype=np.float32)
-
-
-def facescape_coded(
-    displacement: AnyFloats, *, scale_mm: float = FACESCAPE_SCALE_MM
-) -> NDArray[np.uint16]:
-    """Return the uint16 pixels of a displacement, mm: p = 32768 + 32768 d / scale, clipped."""
-    p = np.rint(np.asarray(displacement, np.float64) / scale_mm * 32768) + 32768
-    return np.clip(p, 0, 65535).astype(np.uint16)
-
-
-def facescape_decoded(
-    pixels: NDArray[np.uint16], *, scale_mm: float = FACESCAPE_SCALE_MM
-) -> Floats32:
-    """Return mm of uint16 pixels: (p - 32768) / 32768 * scale."""
-    return (pixels.astype(np.float32) - 32768) / np.float32(32768) * np.float32(scale_mm)
 
 
 def _found(

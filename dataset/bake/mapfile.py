@@ -26,15 +26,12 @@ from numpy.typing import NDArray
 from ...core.arrays import Floats32
 from ...core.errors import InputError, SchemaError
 from ...core.files import atomic_path
+from ..displacementcode import STEP_MM, coded_displacement, decoded_displacement
 from .chart import by_rows
 from .maps import Maps
 
 MAPS_FILE = "maps.npz"
-UNIT_MM = 1e-4
-"""A step of the 16-bit displacement and sigma."""
-
 _FORMAT, _VERSION = "facekit-maps", 1
-_ZERO = 32768
 _LEVEL = 1  # of deflate: higher levels take three times as long for a few per cent
 _FIELDS = (
     "deformation", "deformation_valid", "deformation_sigma", "displacement", "sigma", "normal",
@@ -50,8 +47,8 @@ def save_maps(folder: Path, maps: Maps) -> None:
         "deformation": maps.deformation,
         "deformation_valid": maps.deformation_valid,
         "deformation_sigma": maps.deformation_sigma,
-        "displacement": coded_displacement(maps.displacement),
-        "sigma": np.clip(np.rint(maps.sigma / UNIT_MM), 0, 65535).astype(np.uint16),
+        "displacement": coded_displacement(maps.displacement).values,
+        "sigma": np.clip(np.rint(maps.sigma / STEP_MM), 0, 65535).astype(np.uint16),
         "normal": coded_normals(maps.normal),
         "tangent_normal": coded_normals(maps.tangent_normal),
         "valid": maps.valid,
@@ -94,16 +91,6 @@ def load_maps(folder: Path) -> Maps:
         raise InputError(f"{path}: damaged ({error}); bake the maps again") from error
 
 
-def coded_displacement(displacement: Floats32) -> NDArray[np.uint16]:
-    """Return the uint16 of mm: 32768 + d / 0.0001, clipped."""
-    return np.clip(np.rint(displacement / UNIT_MM) + _ZERO, 0, 65535).astype(np.uint16)
-
-
-def decoded_displacement(pixels: NDArray[np.uint16]) -> Floats32:
-    """Return mm of `coded_displacement`."""
-    return (pixels.astype(np.float32) - _ZERO) * np.float32(UNIT_MM)
-
-
 def coded_normals(normals: Floats32) -> NDArray[np.uint16]:
     """Return (n, n, 2) uint16 of unit vectors (n, n, 3); zero vectors become (0, 0)."""
     out = np.zeros((*normals.shape[:2], 2), np.uint16)
@@ -144,7 +131,7 @@ def _decoded(arrays: dict[str, NDArray[Any]]) -> Maps:
         deformation_valid=arrays["deformation_valid"],
         deformation_sigma=arrays["deformation_sigma"],
         displacement=decoded_displacement(arrays["displacement"]),
-        sigma=arrays["sigma"].astype(np.float32) * np.float32(UNIT_MM),
+        sigma=arrays["sigma"].astype(np.float32) * np.float32(STEP_MM),
         normal=decoded_normals(arrays["normal"]),
         tangent_normal=decoded_normals(arrays["tangent_normal"]),
         valid=arrays["valid"],

@@ -3,58 +3,21 @@
 Files are made from pixels, never copied: no EXIF, no preview, no name or serial number of the
 photograph comes along. What is stored as whole numbers:
 
-    displacement   uint16, 32768 + mm / step
+    displacement   uint16, see `displacementcode`
     normals        uint16, 65535 (n + 1) / 2
     colour         uint8, sRGB
 """
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.arrays import AnyFloats, Bools, Bytes, Image
+from ...core.arrays import AnyFloats, Bytes, Image
 from ...core.errors import InputError
 from ...core.imaging.color import srgb_from_linear
-from ..schema import DISPLACEMENT_OFFSET, DISPLACEMENT_SCALE_MM
-
-FACESCAPE_STEP_MM = 0.914 / 32768
-"""Source: the authors' answer in github.com/zhuhao-nju/facescape/issues/23."""
 
 JPEG_QUALITY = 95
 TEXTURE_QUALITY = 98
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coded:
-    """A displacement map in whole numbers."""
-
-    values: NDArray[np.uint16]
-    """(n, n)."""
-    clipped: Bools
-    """(n, n): beyond what 16 bits reach; the nearest value stands there."""
-
-    @property
-    def n_clipped(self) -> int:
-        """Number of clipped texels."""
-        return int(self.clipped.sum())
-
-
-def coded_displacement(displacement: AnyFloats, *, step_mm: float = DISPLACEMENT_SCALE_MM) -> Coded:
-    """Code a displacement map (n, n), mm, in 16 bits."""
-    steps = np.rint(displacement / step_mm) + DISPLACEMENT_OFFSET
-    values = np.clip(steps, 0, 65535)
-    return Coded(values=values.astype(np.uint16), clipped=values != steps)
-
-
-def displacement_of(
-    values: NDArray[np.uint16], *, step_mm: float = DISPLACEMENT_SCALE_MM
-) -> AnyFloats:
-    """Return the displacement (n, n) float32, mm, of its code."""
-    return ((values.astype(np.float32) - DISPLACEMENT_OFFSET) * np.float32(step_mm)).astype(
-        np.float32
-    )
 
 
 def coded_normals(normals: AnyFloats) -> NDArray[np.uint16]:

@@ -14,8 +14,8 @@ from ...core.errors import InputError
 from ...core.files import read_json, write_bytes, write_json
 from ...core.geometry.mesh import Mesh
 from ..bake.maps import Maps
-from ..schema import DISPLACEMENT_OFFSET
-from .encoding import FACESCAPE_STEP_MM, coded_displacement, png
+from ..displacementcode import FACESCAPE_STEP_MM, OFFSET, coded_displacement
+from .encoding import png
 from .meshes import Textures, write_obj
 
 ABOUT = "facekit.json"
@@ -61,6 +61,6 @@ def write_about(out: Path, models: Sequence[str]) -> None:
             "unit": "mm",
             "frame": "head: +x to the subject's left, +y up, +z out of the face",
             "displacement_scale_mm": FACESCAPE_STEP_MM,
-            "displacement_offset": DISPLACEMENT_OFFSET,
+            "displacement_offset": OFFSET,
         },
     )

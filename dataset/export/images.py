@@ -10,11 +10,10 @@ from ...core.arrays import AnyFloats
 from ...core.devices import require
 from ...core.files import atomic_path, write_bytes, write_json
 from ..bake.maps import Maps
-from ..schema import DISPLACEMENT_OFFSET, DISPLACEMENT_SCALE_MM
+from ..displacementcode import OFFSET, STEP_MM, coded_displacement
 from .encoding import (
     TEXTURE_QUALITY,
     coded_color,
-    coded_displacement,
     coded_normals,
     jpeg,
     png,
@@ -23,7 +22,7 @@ from .encoding import (
 _PRIMARIES = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)  # of sRGB: R, G, B, white
 
 
-def write_png16(folder: Path, maps: Maps, *, step_mm: float = DISPLACEMENT_SCALE_MM) -> list[Path]:
+def write_png16(folder: Path, maps: Maps, *, step_mm: float = STEP_MM) -> list[Path]:
     """Write `displacement.png`, `normal.png`, `tangent_normal.png` (16 bits) and `valid.png`.
 
     `displacement.json` tells what a value means.
@@ -43,9 +42,9 @@ def write_png16(folder: Path, maps: Maps, *, step_mm: float = DISPLACEMENT_SCALE
     for name, content in files.items():
         write_bytes(folder / name, content)
     about = {
-        "mm": f"(value - {DISPLACEMENT_OFFSET}) * {step_mm!r}",
+        "mm": f"(value - {OFFSET}) * {step_mm!r}",
         "scale_mm": step_mm,
-        "offset": DISPLACEMENT_OFFSET,
+        "offset": OFFSET,
         "clipped": coded.n_clipped,
         "base": "M1, the registered mesh with the deformation map",
         "direction": "smooth vertex normal, + outward",

@@ -13,10 +13,11 @@ import pytest
 
 from facekit.benchmarks.dataset_bench_store import drawn_capture, drawn_topology, write_drawn
 from facekit.core.errors import InputError
+from facekit.dataset.displacementcode import decoded_displacement
 from facekit.dataset.manifest import split_of, write_manifest
 from facekit.dataset.samples import MOST_OPEN, FaceDataset
 from facekit.dataset.schema import FIELDS
-from facekit.dataset.store import CaptureRecord, decode_displacement
+from facekit.dataset.store import CaptureRecord
 from facekit.dataset.topologyfile import write_topology
 
 N_SUBJECTS = 11
@@ -43,7 +44,7 @@ def check(sample: dict, record: CaptureRecord) -> None:
     displacement = np.asarray(sample["maps/displacement"])
     assert displacement.dtype == np.float32
     np.testing.assert_array_equal(
-        displacement, decode_displacement(record.data["maps/displacement"])
+        displacement, decoded_displacement(record.data["maps/displacement"])
     )
     np.testing.assert_array_equal(
         np.asarray(sample["maps/deformation"]), record.data["maps/deformation"]

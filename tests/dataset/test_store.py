@@ -22,11 +22,11 @@ from facekit.core.errors import FacekitError, InputError, SchemaError
 from facekit.core.facemodel.procedural import procedural_head
 from facekit.dataset import schema
 from facekit.dataset.diskfile import DiskFile, remove_leftovers
+from facekit.dataset.displacementcode import decoded_displacement
 from facekit.dataset.seal import SEAL_BYTES, check_seal, seal
 from facekit.dataset.shardcheck import datasets, verify_shard, verify_topology
 from facekit.dataset.store import (
     CaptureRecord,
-    decode_displacement,
     encode_displacement,
 )
 from facekit.dataset.topologyfile import read_topology, topology_of, write_topology
@@ -89,13 +89,13 @@ def test_displacement_is_kept_to_half_a_step() -> None:
     values, fits = encode_displacement(given)
     assert fits.all()
     # half of 0.1 um, and the rounding of float32 at 3.3 mm (2.4e-7)
-    assert np.abs(decode_displacement(values) - given).max() <= 0.5e-4 + 3e-7
+    assert np.abs(decoded_displacement(values) - given).max() <= 0.5e-4 + 3e-7
 
 
 def test_displacement_that_does_not_fit_is_told() -> None:
     values, fits = encode_displacement(np.array([0.0, 3.3, -3.3, np.nan, np.inf]))
     assert fits.tolist() == [True, False, False, False, False]
-    assert (decode_displacement(values) == 0).all()
+    assert (decoded_displacement(values) == 0).all()
 
 
 def test_flipped_bits_are_found(shard: Path) -> None:

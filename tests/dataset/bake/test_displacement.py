@@ -14,12 +14,15 @@ from facekit.dataset.bake.chart import chart
 from facekit.dataset.bake.config import BakeConfig
 from facekit.dataset.bake.displacement import (
     Measured,
-    facescape_coded,
-    facescape_decoded,
     facescape_displacement,
     measure,
 )
 from facekit.dataset.bake.scansurface import ScanSurface
+from facekit.dataset.displacementcode import (
+    FACESCAPE_STEP_MM,
+    coded_displacement,
+    decoded_displacement,
+)
 from facekit.dataset.register.registered import Registered, Scan
 
 SIZE = 128
@@ -189,8 +192,11 @@ def test_coarse_maps_average_what_they_cannot_hold(
 
 def test_facescape_pixels_round_trip() -> None:
     mm = np.array([-0.914, -0.3, 0.0, 0.3, 0.913], np.float32)
-    pixels = facescape_coded(mm)
+    pixels = coded_displacement(mm, step_mm=FACESCAPE_STEP_MM).values
     assert pixels.dtype == np.uint16
     assert pixels[[0, 2]].tolist() == [0, 32768]
-    np.testing.assert_allclose(facescape_decoded(pixels), mm, atol=0.914 / 65536 + 1e-7)
-    assert facescape_coded(np.array([5.0, -5.0])).tolist() == [65535, 0]
+    np.testing.assert_allclose(
+        decoded_displacement(pixels, step_mm=FACESCAPE_STEP_MM), mm, atol=0.914 / 65536 + 1e-7
+    )
+    beyond = coded_displacement(np.array([5.0, -5.0]), step_mm=FACESCAPE_STEP_MM).values
+    assert beyond.tolist() == [65535, 0]

@@ -18,9 +18,9 @@ from facekit.core.errors import InputError
 from facekit.core.files import StageKey, stage_run
 from facekit.dataset.bake.deformation import deformed
 from facekit.dataset.bake.mapfile import save_maps
+from facekit.dataset.displacementcode import decoded_displacement
 from facekit.dataset.export.hdf5 import ExportConfig, export_hdf5
 from facekit.dataset.register.takelandmarks import TakeLandmarks, save_landmarks
-from facekit.dataset.store import decode_displacement
 from facekit.dataset.verify import verify_dataset
 
 Make = Callable[..., Any]
@@ -40,7 +40,7 @@ def test_what_was_registered_and_baked_comes_out(make_subject: Make, tmp_path: P
         take = file["captures/smile"]
         assert take.attrs["expression"] == "smile"
         np.testing.assert_array_equal(take["maps/deformation"][()], maps.deformation)
-        found = decode_displacement(take["maps/displacement"][()])
+        found = decoded_displacement(take["maps/displacement"][()])
         assert np.abs(found - maps.displacement).max() <= 0.5e-4 + 1e-7  # half a step, rounding
         np.testing.assert_array_equal(take["maps/valid"][()] == 1, maps.valid)
         world = registered.world_from_head(deformed(registered, maps))

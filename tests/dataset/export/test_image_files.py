@@ -13,12 +13,14 @@ import pytest
 from facekit.core.errors import MissingDependencyError
 from facekit.core.imaging.color import linear_from_srgb
 from facekit.dataset.bake.maps import Maps
-from facekit.dataset.export.encoding import (
+from facekit.dataset.displacementcode import (
     FACESCAPE_STEP_MM,
-    coded_color,
     coded_displacement,
+    decoded_displacement,
+)
+from facekit.dataset.export.encoding import (
+    coded_color,
     coded_normals,
-    displacement_of,
     normals_of,
     png,
     smaller,
@@ -37,7 +39,7 @@ def test_a_displacement_keeps_half_a_step(rng: np.random.Generator, step: float)
     displacement = rng.uniform(-reach, reach, (40, 40))
     coded = coded_displacement(displacement, step_mm=step)
     assert coded.n_clipped == 0
-    error = displacement_of(coded.values, step_mm=step) - displacement
+    error = decoded_displacement(coded.values, step_mm=step) - displacement
     assert np.abs(error).max() <= step / 2 + 3e-7  # float32 near 3 mm
     beyond = coded_displacement(np.array([[2 * reach, -2 * reach, 0]]), step_mm=step)
     assert beyond.n_clipped == 2
