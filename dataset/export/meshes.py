@@ -6,7 +6,6 @@ inside.
 """
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,10 +19,9 @@ from ...core.arrays import AnyFloats, Bools, Bytes, Ints
 from ...core.errors import InputError
 from ...core.files import atomic_path, write_bytes, write_text
 from ...core.geometry.mesh import Mesh, vertex_normals
+from ...core.geometry.objrows import write_faces, write_points
 from .encoding import TEXTURE_QUALITY, jpeg, png
 
-_ROWS_AT_ONCE = 1 << 16
-_UV_DECIMALS = 8  # a 4096-texel map: 1/24 000 of a texel
 _M_PER_MM = 1e-3
 
 _MTL = """newmtl skin
@@ -85,17 +83,11 @@ def write_obj(path: Path, mesh: Mesh, textures: Textures | None = None, *,
     with atomic_path(path) as part, part.open("w", encoding="ascii", newline="\n") as file:
         if material is not None:
             file.write(f"mtllib {material.name}\n")
-        _write_rows(file, "v %.6f %.6f %.6f", mesh.vertices)
-        line, corners = "f %d %d %d", mesh.faces + 1
-        if mesh.uv is not None:
-            _write_rows(file, f"vt %.{_UV_DECIMALS}f %.{_UV_DECIMALS}f", mesh.uv)
-            corners_uv = mesh.faces if mesh.faces_uv is None else mesh.faces_uv
-            corners = np.stack([corners, corners_uv + 1], axis=2).reshape(-1, 6)
-            line = "f %d/%d %d/%d %d/%d"
-        for start, stop, covered in _runs(textures.covered, len(corners)):
+        write_points(file, mesh)
+        for start, stop, covered in _runs(textures.covered, len(mesh.faces)):
             if material is not None:
                 file.write(f"usemtl {'skin' if covered else 'plain'}\n")
-            _write_rows(file, line, corners[start:stop])
+            write_faces(file, mesh, slice(start, stop))
     return [*written, path]
 
 
@@ -163,20 +155,9 @@ def _picture(image: Bytes | None, kind: str) -> PillowImage.Image | None:
     return PillowImage.open(io.BytesIO(content))
 
 
-def _write_rows(file: Any, line: str, rows: AnyFloats | Ints) -> None:
-    for block in _blocks(len(rows)):
-        values = rows[block].tolist()
-        file.write("\n".join([line % tuple(row) for row in values]) + "\n")
-
-
 def _runs(covered: Bools | None, n: int) -> list[tuple[int, int, bool]]:
     """Return the stretches (start, stop, covered) of faces that are alike."""
     if n == 0 or covered is None:
         return [(0, n, True)]
     starts = [0, *(np.flatnonzero(np.diff(covered.astype(np.int8))) + 1).tolist(), n]
     return [(a, b, bool(covered[a])) for a, b in pairwise(starts)]
-
-
-def _blocks(n: int) -> Iterator[slice]:
-    for start in range(0, n, _ROWS_AT_ONCE):
-        yield slice(start, min(start + _ROWS_AT_ONCE, n))

@@ -8,7 +8,9 @@ import numpy as np
 from ...core.arrays import AnyFloats, Floats
 from ...core.errors import InputError, SchemaError
 from ...core.facemodel.model import FaceModel
-from ...core.files import atomic_path, write_text
+from ...core.files import atomic_path
+from ...core.geometry.mesh import Mesh
+from ...core.geometry.objrows import write_faces, write_points
 from ...core.geometry.transform import Similarity
 from .registered import Registered
 
@@ -20,7 +22,15 @@ _FORMAT, _VERSION = "facekit-registered", 1
 def save_registered(folder: Path, registered: Registered) -> None:
     """Write `registered.npz`, and `registered.obj` (world frame, with UVs), each atomically."""
     model, pose = registered.model, registered.world_from_head
-    write_text(folder / MESH_FILE, _obj(registered))
+    mesh = Mesh(
+        vertices=registered.posed(), faces=model.faces, uv=model.uv, faces_uv=model.faces_uv
+    )
+    with (
+        atomic_path(folder / MESH_FILE) as part,
+        part.open("w", encoding="ascii", newline="\n") as text,
+    ):
+        write_points(text, mesh)
+        write_faces(text, mesh)
     with atomic_path(folder / REGISTERED_FILE) as part, part.open("wb") as file:
         np.savez_compressed(
             file,
@@ -36,18 +46,6 @@ def save_registered(folder: Path, registered: Registered) -> None:
             support=registered.support,
             residual=registered.residual,
         )
-
-
-def _obj(registered: Registered) -> str:
-    """Return the registered surface as OBJ text, with UVs."""
-    model = registered.model
-    corners = np.stack([model.faces, model.faces_uv], axis=2).reshape(-1, 6) + 1
-    lines = [
-        *(f"v {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in registered.posed().tolist()),
-        *(f"vt {u:.8f} {v:.8f}\n" for u, v in model.uv.tolist()),
-        *(f"f {a}/{d} {b}/{e} {c}/{f}\n" for a, d, b, e, c, f in corners.tolist()),
-    ]
-    return "".join(lines)
 
 
 def load_registered(folder: Path, model: FaceModel) -> Registered:
