@@ -15,16 +15,6 @@ from facekit.dataset.stereo.patchmatch import (
     stack_images,
 )
 from facekit.dataset.stereo.patchmatch_kernels import MARGIN, N_SAMPLES, WORST, _cost, _window
-from facekit.dataset.stereo.views import depth_range, focus_point, neighbours
-
-
-@pytest.fixture(scope="module")
-def middle(ball):
-    """Give views, sources and search range of the middle camera."""
-    views = ball.views()
-    cameras = [view.camera for view in views]
-    subject = focus_point(cameras)
-    return views, neighbours(cameras, subject, most=4)[2], depth_range(cameras[2], subject)
 
 
 @pytest.fixture(scope="module")

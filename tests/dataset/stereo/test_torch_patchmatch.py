@@ -16,25 +16,8 @@ from facekit.dataset.stereo.patchmatch_kernels import (
 )
 from facekit.dataset.stereo.patchmatch_kernels import initialise as compiled_initialise
 from facekit.dataset.stereo.torch_patchmatch_kernels import Found, initialise
-from facekit.dataset.stereo.views import depth_range, focus_point, neighbours
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Keep torch from waiting for cores that other tests use."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def middle(ball):
-    """Give views, sources and search range of the middle camera."""
-    views = ball.views()
-    cameras = [view.camera for view in views]
-    subject = focus_point(cameras)
-    return views, neighbours(cameras, subject, most=4)[2], depth_range(cameras[2], subject)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture(scope="module")

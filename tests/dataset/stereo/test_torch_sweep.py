@@ -28,14 +28,7 @@ from facekit.dataset.stereo.sweep_kernels import (
 CPU = torch.device("cpu")
 ONE_LAST_BIT = 2e-7  # relative, of float32
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Keep torch from waiting for cores that other tests use."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 @pytest.fixture(scope="module")
