@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..arrays import AnyFloats, Bytes, Floats, Floats32
+from ..arrays import AnyFloats, Bools, Bytes, Floats, Floats32, Ints
 from ..errors import InputError
 from ..geometry.camera import Camera
-from ..geometry.closest import SurfaceQuery
+from ..geometry.closest import RayHits, SurfaceQuery
 from ..geometry.mesh import Mesh, face_areas, vertex_normals
 from ..geometry.transform import look_at
 from ..imaging.color import linear_from_srgb, srgb_from_linear
@@ -24,6 +24,7 @@ CLAY = (203, 188, 175)
 BACKGROUND = (247, 247, 245)
 _N_SKY = 128  # directions of the sky
 _MAX_SKY_POINTS = 40_000  # vertices where the sky is sampled; the rest interpolates
+_REMAP_ROWS = 16_000
 _MAX_EXTENT_FACES = 200_000  # triangles that say how large a mesh is
 _INSIDE = np.array([0.55, 0.58, 0.66], np.float32)  # tint of back sides
 
@@ -42,6 +43,17 @@ class Look:
     background: tuple[int, int, int] = BACKGROUND  # sRGB
     supersampling: int = 2  # rays per pixel and axis
     gloss: float = 0.08  # strength of the highlight; makes relief readable
+    lit: bool = True  # False: the surface's own colours, for textures that hold their light
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texture:
+    """An image on a mesh with texture coordinates."""
+
+    image: Bytes
+    """(t, t, 3) sRGB, row 0 is v = 1."""
+    faces: Bools
+    """(F,) the faces that it is of."""
 
 
 class MeshPreview:
@@ -57,9 +69,15 @@ class MeshPreview:
             else np.ones(len(mesh.vertices), np.float32)
         )
         """(V,) share of the sky that each vertex sees, 0-1."""
+        self._last: tuple[Camera, RayHits, AnyFloats] | None = None
 
     def draw(
-        self, camera: Camera, *, colors: AnyFloats | Bytes | None = None, look: Look | None = None
+        self,
+        camera: Camera,
+        *,
+        colors: AnyFloats | Bytes | None = None,
+        texture: Texture | None = None,
+        look: Look | None = None,
     ) -> Bytes:
         """Draw the mesh.
 
@@ -69,6 +87,8 @@ class MeshPreview:
             The picture has its size.
         colors : (V, 3) uint8, optional
             sRGB surface colour per vertex; clay by default.
+        texture : Texture, optional
+            Colour in place of `colors` on the faces that it names.
 
         Returns
         -------
@@ -80,32 +100,100 @@ class MeshPreview:
         if len(colors) != len(self.mesh.vertices):
             raise InputError(f"{len(colors)} colours for {len(self.mesh.vertices)} vertices")
         fine = camera.scaled(camera.width * look.supersampling, camera.height * look.supersampling)
-        directions = fine.unproject(fine.pixel_centers().reshape(-1, 2))
-        hits = self._query.cast(fine.center, directions)
+        hits, directions = self._cast(fine)
         light = np.empty((len(directions), 3), np.float32)
         light[:] = linear_from_srgb(np.array(look.background, np.uint8))
         hit = hits.hit
-        corners = self.mesh.faces[hits.face[hit]]
-        u, v = hits.uv[hit].T
-        weights = np.stack([1 - u - v, u, v], axis=1)
-
-        def interpolated(values: AnyFloats) -> Floats32:
-            return np.einsum("nk,nkc->nc", weights, values[corners]).astype(np.float32)
-
-        albedo = interpolated(linear_from_srgb(np.asarray(colors, dtype=np.uint8)))
-        light[hit] = _shade(
-            interpolated(self._normals) @ fine.cam_from_world[:, :3].T.astype(np.float32),
-            (directions[hit] @ fine.cam_from_world[:, :3].T).astype(np.float32),
-            albedo,
-            interpolated(self.openness[:, None])[:, 0],
-            gloss=look.gloss,
-        )
+        weights, corners = self._seen(hits)
+        albedo = _interpolated(linear_from_srgb(np.asarray(colors, np.uint8)), weights, corners)
+        if texture is not None:
+            of_texture = texture.faces[hits.face[hit]]
+            faces = hits.face[hit][of_texture]
+            albedo[of_texture] = self._texels(texture.image, faces, weights[of_texture])
+        if look.lit:
+            turn = fine.cam_from_world[:, :3].T
+            albedo = _shade(
+                _interpolated(self._normals, weights, corners) @ turn.astype(np.float32),
+                (directions[hit] @ turn).astype(np.float32),
+                albedo,
+                _interpolated(self.openness[:, None], weights, corners)[:, 0],
+                gloss=look.gloss,
+            )
+        light[hit] = albedo
         picture: Floats32 = light.reshape(fine.height, fine.width, 3)
         if look.supersampling > 1:
             size = (camera.width, camera.height)
             clipped = np.clip(picture, 0, 1)
             picture = np.asarray(cv2.resize(clipped, size, interpolation=cv2.INTER_AREA))
         return np.rint(srgb_from_linear(picture) * 255).astype(np.uint8)
+
+    def _cast(self, camera: Camera) -> tuple[RayHits, AnyFloats]:
+        """Return what the pixels' rays hit, and the rays; kept for another look from there."""
+        if self._last is not None and _same_view(self._last[0], camera):
+            return self._last[1:]
+        directions = camera.unproject(camera.pixel_centers().reshape(-1, 2))
+        hits = self._query.cast(camera.center, directions)
+        self._last = camera, hits, directions
+        return hits, directions
+
+    def _seen(self, hits: RayHits) -> tuple[AnyFloats, Ints]:
+        """Return weights and numbers, (N, 3) both, of the vertices about the points hit."""
+        u, v = hits.uv[hits.hit].T
+        return np.stack([1 - u - v, u, v], axis=1), self.mesh.faces[hits.face[hits.hit]]
+
+    def _texels(self, image: Bytes, faces: Ints, weights: AnyFloats) -> Floats32:
+        """Return (N, 3) linear light of a texture at points of faces (N,)."""
+        mesh, size = self.mesh, len(image)
+        assert mesh.uv is not None
+        corners = (mesh.faces if mesh.faces_uv is None else mesh.faces_uv)[faces]
+        uv = np.einsum("nk,nkc->nc", weights, mesh.uv[corners])
+        x = np.asarray(uv[:, :1] * size - 0.5, np.float32)
+        y = np.asarray((1 - uv[:, 1:]) * size - 0.5, np.float32)
+        colors = np.empty((len(x), 3), np.uint8)
+        for start in range(0, len(x), _REMAP_ROWS):  # OpenCV's sides are 16 bits
+            rows = slice(start, start + _REMAP_ROWS)
+            colors[rows] = cv2.remap(
+                image, x[rows], y[rows], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )[:, 0]
+        return linear_from_srgb(colors)
+
+    def normals(self, camera: Camera, *, supersampling: int = 2) -> tuple[Floats32, Floats32]:
+        """Return the smooth normals that a camera sees, in its axes, and where the mesh is.
+
+        Returns
+        -------
+        normals : (height, width, 3)
+            Unit, x right, y down, z forward (so that what faces the camera has -1); 0 off the mesh.
+        coverage : (height, width) in [0, 1]
+            Part of each pixel that shows the mesh.
+        """
+        fine = camera.scaled(camera.width * supersampling, camera.height * supersampling)
+        hits, directions = self._cast(fine)
+        seen = np.zeros((len(directions), 4), np.float32)
+        in_world = _interpolated(self._normals, *self._seen(hits))
+        seen[hits.hit, :3] = in_world @ fine.cam_from_world[:, :3].T
+        seen[hits.hit, 3] = 1
+        picture: Floats32 = seen.reshape(fine.height, fine.width, 4)
+        if supersampling > 1:
+            size = (camera.width, camera.height)
+            picture = np.asarray(
+                cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.float32
+            )
+        normals, coverage = picture[..., :3], picture[..., 3]
+        length = np.linalg.norm(normals, axis=2, keepdims=True)
+        unit = np.divide(normals, length, out=np.zeros_like(normals), where=length > 1e-6)
+        return unit, np.ascontiguousarray(coverage)
+
+
+def _same_view(a: Camera, b: Camera) -> bool:
+    arrays = ((a.K, b.K), (a.cam_from_world, b.cam_from_world), (a.distortion, b.distortion))
+    same_size = (a.width, a.height) == (b.width, b.height)
+    return same_size and all(np.array_equal(x, y) for x, y in arrays)
+
+
+def _interpolated(values: AnyFloats, weights: AnyFloats, corners: Ints) -> Floats32:
+    """Return (N, C) values of vertices (V, C) at points of faces."""
+    return np.einsum("nk,nkc->nc", weights, values[corners]).astype(np.float32)
 
 
 def _shade(

@@ -11,6 +11,7 @@ from facekit.core.rendering.preview import (
     BACKGROUND,
     Look,
     MeshPreview,
+    Texture,
     orbit_cameras,
     sky_openness,
 )
@@ -108,3 +109,41 @@ def test_signed_colours_are_blue_below_and_red_above() -> None:
 
 def test_unknown_values_have_a_colour_of_their_own() -> None:
     assert tuple(AMOUNT(np.array([np.nan]), 0.0, 1.0)[0]) == AMOUNT.undefined
+
+
+def test_a_texture_lies_upright_where_its_coordinates_say() -> None:
+    """A square from u = v = 0 at its lower left: row 0 of the image is at its top."""
+    corners = np.array([[-50.0, -50, 0], [50, -50, 0], [50, 50, 0], [-50, 50, 0]])
+    square = Mesh(
+        vertices=corners,
+        faces=np.array([[0, 1, 2], [0, 2, 3]], np.int32),
+        uv=np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]]),
+    )
+    image = np.zeros((2, 2, 3), np.uint8)
+    image[0, 0], image[0, 1], image[1, 0], image[1, 1] = (255, 0, 0), (0, 255, 0), (0, 0, 255), 255
+    (camera,) = orbit_cameras(square, [0], pitch_deg=0, width=80, height=80, fill=1.0)
+    preview = MeshPreview(square, ambient_occlusion=False)
+    every = np.ones(2, bool)
+    look = Look(lit=False)
+    drawn = preview.draw(camera, texture=Texture(image=image, faces=every), look=look)
+    for row, col, texel in ((10, 10, (0, 0)), (10, 70, (0, 1)), (70, 10, (1, 0)), (70, 70, (1, 1))):
+        np.testing.assert_allclose(drawn[row, col], image[texel], atol=1)
+    # faces that the texture is not of keep their vertices' colours
+    half = preview.draw(
+        camera, colors=np.full((4, 3), 40, np.uint8), look=look,
+        texture=Texture(image=image, faces=np.array([True, False])),
+    )  # fmt: skip
+    np.testing.assert_allclose(half[20, 10], 40, atol=1)
+    np.testing.assert_allclose(half[70, 70], 255, atol=1)
+
+
+def test_normals_of_a_sphere_point_along_its_radii() -> None:
+    mesh = sphere()
+    (camera,) = orbit_cameras(mesh, [40], pitch_deg=20, width=101, height=101)
+    normals, coverage = MeshPreview(mesh, ambient_occlusion=False).normals(camera)
+    np.testing.assert_allclose(normals[50, 50], [0, 0, -1], atol=0.02)
+    assert normals[50, 80, 0] > 0.4  # right of the middle: to the right
+    assert normals[80, 50, 1] > 0.4  # below it: down
+    # the pixels' shares add up to the disc's area
+    assert coverage.sum() == pytest.approx(np.pi * (101 * 0.92 / 2) ** 2, rel=0.01)
+    assert (normals[coverage == 0] == 0).all()
