@@ -36,7 +36,7 @@ class DatasetBenchConfig:
     scan: ScanKind = ScanKind.STEREO
     models: tuple[str, ...] = (BUILT_IN, ICT)  # in turn; `ict` only where its file is found
     layout: str = "nine"  # rig: a packaged layout, or a YAML file
-    megapixels: float = 3.0  # of the photographs; relief of 2 mm wants more than 1.5
+    megapixels: float = 4.0  # of the photographs; relief of 2 mm wants more than 1.5
     identity_strength: float = 0.7  # sd of the identity coefficients, as the studio draws them
     beyond_model_mm: float = 0.0  # sd of shape that no coefficient explains; ideal scans only
     ideal_edge_mm: float = 0.5  # of the ideal scans' triangles

@@ -16,13 +16,14 @@ from ..core.rendering.colormap import AMOUNT, SIGNED
 from ..core.rendering.preview import MeshPreview, orbit_cameras
 from ..core.report import Block, ColorBar, Gallery, Missing, Section, Status, Table, Text, picture
 from ..dataset.bake.mapfile import load_maps
-from ..dataset.register.registeredfile import MESH_FILE
+from ..dataset.bake.maps import Maps
+from ..dataset.bake.scansurface import to_head
+from ..dataset.register.registeredfile import MESH_FILE, load_fit
 
 _MOST_TAKES = 3  # with pictures
 _MAP_PX = 512
 _YAWS = (-50.0, 0.0, 50.0)
-_DEEPEST_MM = 0.3  # of the displacement's colours
-_MOST_SIGMA_MM = 0.1
+_LIMITS_MM = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0)  # where scales of colours may end
 _MOST_OFFSET_MM = 3.0
 
 
@@ -74,23 +75,19 @@ def _table(takes: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _pictures(take: str, folder: Path) -> list[Block]:
-    mesh = load_mesh(folder / MESH_FILE)
-    mesh = Mesh(vertices=mesh.vertices, faces=mesh.faces)
+    maps = load_maps(folder)
+    return [*_registered_face(take, folder), *_map_pictures(take, maps)]
+
+
+def _registered_face(take: str, folder: Path) -> list[Block]:
+    """Return pictures of the registered face, upright, as clay and by its distance to the scan."""
+    found = load_mesh(folder / MESH_FILE)
+    world_from_head, residual = load_fit(folder, len(found.vertices))
+    mesh = Mesh(vertices=to_head(world_from_head, found.vertices), faces=found.faces)
     preview = MeshPreview(mesh)
     cameras = orbit_cameras(mesh, _YAWS, width=420, height=520)
-    maps = load_maps(folder)
-    images = {
-        "deformation": _signed_color(maps.deformation / _MOST_OFFSET_MM),
-        "displacement": SIGNED(
-            np.where(maps.valid, maps.displacement, np.nan), -_DEEPEST_MM, _DEEPEST_MM
-        ),
-        "normals of the surface": _signed_color(maps.normal),
-        "its σ": AMOUNT(np.where(maps.valid, maps.sigma, np.nan), 0.0, _MOST_SIGMA_MM),
-    }
-    if len(maps.albedo):
-        images["albedo"] = _bytes(srgb_from_linear(np.clip(maps.albedo, 0, 1)))
-    bar = ColorBar(colors=SIGNED, low=f"−{_DEEPEST_MM:g} mm", middle="0", high=f"+{_DEEPEST_MM:g}",
-                   label="displacement")  # fmt: skip
+    limit = _limit(residual)
+    colors = SIGNED(residual, -limit, limit)
     return [
         Gallery(
             pictures=[picture(preview.draw(camera)) for camera in cameras],
@@ -98,13 +95,51 @@ def _pictures(take: str, folder: Path) -> list[Block]:
             caption=f"The registered face of take {take}.",
         ),
         Gallery(
-            pictures=[picture(_small(image), caption=name) for name, image in images.items()],
-            min_width=300,
-            color_bar=bar,
-            caption=f"Maps of take {take}: the deformation in units of {_MOST_OFFSET_MM:g} mm, σ "
-            f"from 0 to {_MOST_SIGMA_MM:g} mm. Grey is no measured surface.",
+            pictures=[picture(preview.draw(camera, colors=colors)) for camera in cameras],
+            min_width=240,
+            color_bar=_bar(limit, "scan − registered"),
+            caption="How far the scan lies outside of it (red) or inside (blue). Grey follows the "
+            "face model alone.",
         ),
     ]
+
+
+def _map_pictures(take: str, maps: Maps) -> list[Block]:
+    depth = np.where(maps.valid, maps.displacement, np.float32(np.nan))
+    sigma = np.where(maps.valid, maps.sigma, np.float32(np.nan))
+    limit, most = _limit(depth), _limit(sigma)
+    offsets = np.where(maps.deformation_valid[..., None], maps.deformation, 0)
+    images = {
+        f"deformation, ±{_MOST_OFFSET_MM:g} mm": _signed_color(offsets / _MOST_OFFSET_MM),
+        "displacement": SIGNED(depth, -limit, limit),
+        f"its σ, 0 to {most:g} mm": AMOUNT(sigma, 0.0, most),
+        "normals of the surface": _signed_color(maps.normal),
+        "the same in the tangent frame": _signed_color(maps.tangent_normal),
+    }
+    if len(maps.albedo):
+        images["albedo"] = _bytes(srgb_from_linear(np.clip(maps.albedo, 0, 1)))
+    return [
+        Gallery(
+            pictures=[picture(_small(image), caption=name) for name, image in images.items()],
+            min_width=300,
+            color_bar=_bar(limit, "displacement"),
+            caption=f"Maps of take {take}. Grey in displacement and σ is no measured surface. "
+            "Deformation, normals: x, y, z as red, green, blue; grey is zero.",
+        ),
+    ]
+
+
+def _bar(limit: float, label: str) -> ColorBar:
+    return ColorBar(
+        colors=SIGNED, low=f"−{limit:g} mm", middle="0", high=f"+{limit:g} mm", label=label
+    )
+
+
+def _limit(values: AnyFloats) -> float:
+    """Return the end of a scale of colours in mm: a tenth of the values lies beyond, no more."""
+    known = np.abs(values[np.isfinite(values)])
+    most = float(np.percentile(known, 90)) if known.size else 0.0
+    return next((limit for limit in _LIMITS_MM if limit >= most), _LIMITS_MM[-1])
 
 
 def _signed_color(values: AnyFloats) -> Bytes:

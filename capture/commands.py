@@ -23,7 +23,9 @@ from ..core.commandline import (
 @click.command()
 @click.option("--out", type=OUT_PATH, required=True, help="Folder of the session to make.")
 @click.option("--seed", type=int, help="Another person, skin, rig, light and noise.")
-@click.option("--head", help="`procedural`, or the file of an ICT face model (.npz).")
+@click.option(
+    "--head", help="Face model: builtin, a registered one (see `assets`), or its file; ICT or ours."
+)
 @click.option("--layout", help="Rig layout: nine, five, pair, or a YAML file.")
 @click.option("--megapixels", type=click.FloatRange(0.02, 60), help="Of the subject's photographs.")
 @click.option("--board-megapixels", type=click.FloatRange(0.02, 60), help="Of the board's.")

@@ -10,13 +10,13 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..core.arrays import Image
 from ..core.config import from_mapping
 from ..core.errors import InputError, SchemaError
-from ..core.files import read_json, sha256_file, write_json
+from ..core.files import read_json, sha256_file, stays_inside, write_json
 from ..core.imaging.imageio import read_image
 
 SESSION_FILE = "session.json"
@@ -317,5 +317,5 @@ def _session_from(folder: Path, values: dict[str, Any], *, where: str) -> Sessio
 
 def _check_inside(folder: Path, names: Sequence[str]) -> None:
     for name in names:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        if not stays_inside(name):
             raise SchemaError(f"{folder / SESSION_FILE}: names {name}, which lies outside of it")

@@ -33,6 +33,10 @@ LICENCES: Mapping[str, str] = {
     "ict": "ICT-FaceKit: MIT, (c) 2020 USC Institute for Creative Technologies",
     "yunet": "YuNet (OpenCV zoo, libfacedetection): MIT or Apache-2.0, see its release",
     "facemesh": "MediaPipe face mesh: Apache-2.0, Google",
+    "hrn": "HRN's released weights: their terms are not stated, their code is Apache-2.0 "
+    "(Alibaba), and they need BFM; facekit's own weights: as their trainer says",
+    "deretouch": "HRN's de-retouching weights: their terms are not stated; facekit's own: as "
+    "their trainer says",
 }
 """Kind -> whose it is and on what terms, as far as is known; not legal advice."""
 

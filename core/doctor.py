@@ -30,8 +30,15 @@ PACKAGES = (
     "h5py",
     "trimesh",
     "pillow",
+    "safetensors",
 )
-OPTIONAL_PACKAGES = {"rawpy": "raw", "exifread": "raw"}
+OPTIONAL_PACKAGES = {
+    "rawpy": "raw",
+    "exifread": "raw",
+    "OpenEXR": "exr",
+    "mediapipe": "landmarks",
+    "face-alignment": "landmarks",
+}
 """Package -> facekit's extra that brings it."""
 
 

@@ -77,6 +77,11 @@ def read_json(path: Path, *, format_name: str | None = None, version: int | None
     return value
 
 
+def stays_inside(name: str) -> bool:
+    """Tell whether a path that a file names, with `/`, stays below the folder it is relative to."""
+    return bool(name) and not name.startswith("/") and ".." not in name.split("/")
+
+
 def sha256_file(path: Path) -> str:
     """Return the hex SHA-256 of the file's content."""
     with path.open("rb") as stream:

@@ -60,10 +60,24 @@ def open_shard(path: Path) -> h5py.File:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        # no chunk cache: maps are read whole, once. No lock: published files never change.
-        return h5py.File(path, "r", rdcc_nbytes=0, locking=False)
+        return _opened(path)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path}: not readable as HDF5 ({short(error)})") from error
+
+
+def _opened(path: Path) -> h5py.File:
+    """Open a file, whoever else has it open, here or elsewhere.
+
+    Within a process HDF5 refuses a file that is open with another way of locking: so h5py's
+    own is tried first, and then no lock, as published files never change.
+    """
+    for locking in (None, False):
+        try:
+            # no chunk cache: maps are read whole, once
+            return h5py.File(path, "r", rdcc_nbytes=0, locking=locking)
+        except OSError:
+            continue
+    return h5py.File(path, "r", rdcc_nbytes=0, locking=True)
 
 
 def audit(file: h5py.File, path: Path) -> None:

@@ -1,11 +1,14 @@
 """From a calibrated session to a mesh of every subject take, resumable."""
 
 import dataclasses
+import fcntl
 import functools
 import logging
+import os
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from ..core.config import to_mapping
 from ..core.console import track
 from ..core.devices import Device, chosen_device
 from ..core.errors import ConfigError, EstimationError, FacekitError, InputError
-from ..core.files import hash_of, sha256_file, write_json
+from ..core.files import hash_of, read_json, sha256_file, write_json
 from ..core.geometry.camera import Camera, Rig
 from ..core.jobs import each_apart
 from .appraisal import HEALTH_STAGE, PHOTO_STAGE, appraised
@@ -104,12 +107,52 @@ def build_dataset(
             log.debug("%s failed: %s", take.id, failed[take.id], exc_info=True)
     done = {take.id: done[take.id] for take in wanted if take.id in done}
     summary = {"session": session.name, "takes": done, "failed": failed}
-    write_json(out / SUMMARY, summary)
+    write_summary(out, session, summary)
     if failed and not done:
         reasons = "; ".join(f"{take}: {reason}" for take, reason in failed.items())
         kind = InputError if codes == {InputError.exit_code} else EstimationError
         raise kind(f"no take could be built. {reasons}")
     return summary
+
+
+def write_summary(out: Path, session: Session, summary: Mapping[str, Any]) -> None:
+    """Write `build.json`; what it says of takes that the summary leaves out stays there."""
+    out.mkdir(parents=True, exist_ok=True)
+    with _held(out):  # shards may end in the same moment
+        before = told_before(out, session)
+        merged = dict(summary)
+        for kind in ("takes", "failed"):
+            others = {
+                name: entry
+                for name, entry in before[kind].items()
+                if name not in summary["takes"] and name not in summary["failed"]
+            }
+            both = others | summary[kind]
+            merged[kind] = {take.id: both[take.id] for take in session.takes if take.id in both}
+        write_json(out / SUMMARY, merged)
+
+
+def told_before(out: Path, session: Session) -> dict[str, dict[str, Any]]:
+    """Return `takes` and `failed` of the `build.json` that is there, empty where there is none."""
+    try:
+        values = read_json(out / SUMMARY)
+        if values["session"] == session.name:
+            return {"takes": dict(values["takes"]), "failed": dict(values["failed"])}
+    except (InputError, KeyError, TypeError, ValueError):
+        pass  # none yet, or damaged: it is written anew
+    return {"takes": {}, "failed": {}}
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other processes of this kind out of a folder, where its file system can."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _answers(

@@ -32,6 +32,11 @@ from ..core.commandline import (
     "none: meshes alone, for what is no face.",
 )
 @click.option(
+    "--landmarks",
+    help="auto: found by the registered detectors (assets yunet, facemesh) where they are; none: "
+    "placed by shape; or a table of points (.csv, .json).",
+)
+@click.option(
     "--map-size",
     type=click.IntRange(8, 8192),
     help="Texels a side of displacement, normals, albedo.",
@@ -39,7 +44,11 @@ from ..core.commandline import (
 @click.option(
     "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Takes at a time."
 )
-@click.option("--shard", metavar="I/N", help="Only this part of the takes, counted from 1.")
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Only this part of the meshes, counted from 1; the last part also registers and bakes.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="What stereo runs on.")
 @click.option(
     "--stereo",

@@ -6,7 +6,7 @@ together, so that its registration waits for the last mesh. What is finished is 
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,20 @@ from ..calibration.rigfile import load_rig
 from ..capture.session import Session, Take
 from ..core.console import track
 from ..core.errors import ConfigError
-from ..core.facemodel.load import load_face_model
-from ..core.files import write_json
+from ..core.facemodel.load import MODEL_NAMES, load_face_model
+from ..core.facemodel.model import FaceModel
 from ..core.geometry.camera import Rig
 from .bake.config import BakeConfig
-from .build import EXPECTED, SUMMARY, BuildConfig, build_dataset, reason_of, wanted_takes
+from .bake.maps import Base
+from .build import (
+    EXPECTED,
+    BuildConfig,
+    build_dataset,
+    reason_of,
+    told_before,
+    wanted_takes,
+    write_summary,
+)
 from .mapstage import bake_take
 from .register.register import RegisterConfig
 from .registerstage import AUTO_LANDMARKS, find_landmarks, landmark_finder, register_session
@@ -30,20 +39,21 @@ from .stages import STAGES_FOLDER
 log = logging.getLogger(__name__)
 
 NO_MODEL = "none"
+_LATER = ("registration", "maps")  # figures of what follows the mesh
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroundTruthConfig(BuildConfig):
     """How meshes, registration and maps are made."""
 
-    landmarks: str = (
-        AUTO_LANDMARKS  # auto: by the registered detector where there is one; none; or a
-    )
-    # table of points found elsewhere (.csv, .json)
+    landmarks: str = AUTO_LANDMARKS  # auto: by the registered detectors where they are; none;
+    # or a table of points found elsewhere (.csv, .json)
     model: str = "builtin"  # face model: builtin, the name of a registered one, or its file;
     # `none`: meshes alone, for what is no face
     deformation_size: int = BakeConfig.deformation_size  # texels a side
     map_size: int = BakeConfig.displacement_size  # of displacement, normals and albedo
+    displacement_base: Base = BakeConfig.base  # what displacement stands on: curved or flat
+    most_sigma_mm: float = BakeConfig.most_sigma_mm  # texels known less well are not valid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +103,9 @@ def build_ground_truth(
     jobs : int
         Meshes built at a time.
     shard : Shard, optional
-        Build these meshes alone. Registration follows with the run that finds all of them done.
+        Build these meshes alone. Registration follows with the run that finds the meshes of all
+        takes done, but for those that failed; one that has to wait says so in
+        `registration_waits_for`.
     rig_file : Path, optional
         Where the rig was read from, for the summary: exports need it.
 
@@ -115,49 +127,69 @@ def build_ground_truth(
         return {"session": session.name, "takes": {}, "failed": {}}
     summary = build_dataset(session, rig, out, config, takes=[take.id for take in mine], jobs=jobs)
     summary |= _origin(session, rig_file, out, config.model)
-    write_json(out / SUMMARY, summary)
+    write_summary(out, session, summary)
     if model is None:
         return summary
-    waiting = [take.id for take in wanted if not _has_mesh(out / take.id)]
+    before = told_before(out, session)
+    left = [take for take in wanted if take.id not in before["failed"]]
+    meshed = [take for take in left if _has_mesh(out / take.id)]
+    waiting = [take.id for take in left if take not in meshed]
     if shard is not None and waiting:
-        log.info(
-            "registration waits for the meshes of %s: run the other shards, then once without",
-            ", ".join(waiting),
-        )
-        return summary
-    meshed = [take for take in wanted if _has_mesh(out / take.id)]
-    rigs = {take.id: _rig_of(out / take.id, rig, config) for take in meshed}
+        log.info("registration waits for the meshes of %s", ", ".join(waiting))
+        return summary | {"registration_waits_for": waiting}
+    for take in meshed:  # of other shards
+        summary["takes"].setdefault(take.id, _of_mesh(before["takes"].get(take.id, {})))
+    _register_and_bake(session, meshed, rig, out, model, config, summary)
+    write_summary(out, session, summary)
+    return summary
+
+
+def _register_and_bake(
+    session: Session, takes: Sequence[Take], rig: Rig, out: Path, model: FaceModel,
+    config: GroundTruthConfig, summary: dict[str, Any],
+) -> None:  # fmt: skip
+    """Lay the model on the meshes and bake; add to `summary` what came of it."""
+    rigs = {take.id: _rig_of(out / take.id, rig, config) for take in takes}
     finder = landmark_finder(config.landmarks)
-    for take in meshed:
-        find_landmarks(session, take, rigs[take.id], out / take.id, finder)
-    failed = register_session(out, meshed, model, RegisterConfig(metric=rig.metric))
+    failed: dict[str, str] = {}
+    for take in takes:
+        try:
+            find_landmarks(session, take, rigs[take.id], out / take.id, finder)
+        except EXPECTED as error:
+            failed[take.id] = f"landmarks: {reason_of(error)}"
+    sound = [take for take in takes if take.id not in failed]
+    unfit = register_session(out, sound, model, RegisterConfig(metric=rig.metric))
+    failed |= {name: f"registration: {reason}" for name, reason in unfit.items()}
     settings = BakeConfig(
         deformation_size=config.deformation_size,
         displacement_size=config.map_size,
         albedo_size=config.map_size,
+        base=config.displacement_base,
+        most_sigma_mm=config.most_sigma_mm,
     )
-    for take in track(meshed, "maps"):
-        figures = summary["takes"].setdefault(take.id, {})
-        if take.id in failed:
-            summary["failed"][take.id] = f"registration: {failed[take.id]}"
-            continue
+    for take in track([take for take in takes if take.id not in failed], "maps"):
         try:
-            figures |= bake_take(
+            summary["takes"][take.id] |= bake_take(
                 session, take, rigs[take.id], out / take.id, model, settings,
                 megapixels=config.megapixels, auto_mask=config.auto_mask,
             )  # fmt: skip
         except EXPECTED as error:
-            summary["failed"][take.id] = f"maps: {reason_of(error)}"
+            failed[take.id] = f"maps: {reason_of(error)}"
             log.debug("%s: maps failed", take.id, exc_info=True)
-    write_json(out / SUMMARY, summary)
-    return summary
+    summary["failed"] |= failed
+
+
+def _of_mesh(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an older summary says of a take's mesh alone."""
+    return {name: value for name, value in figures.items() if name not in _LATER}
 
 
 def _origin(session: Session, rig_file: Path | None, out: Path, model: str) -> dict[str, str]:
     """Return what a build came from, files as seen from its folder: they may move together."""
     found = {
         "session_folder": os.path.relpath(session.folder, out),
-        "model": os.path.relpath(model, out) if Path(model).exists() else model,
+        # a folder that is called as a model is stays a model: names come first
+        "model": model if model in (*MODEL_NAMES, NO_MODEL) else os.path.relpath(model, out),
     }
     if rig_file is not None:
         found["rig_file"] = os.path.relpath(rig_file, out)

@@ -14,11 +14,11 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError, SchemaError
-from ..core.files import read_json, sha256_file, write_json, write_text
+from ..core.files import read_json, sha256_file, stays_inside, write_json, write_text
 from .diskfile import disk_errors
 from .schema import NAME
 from .shardcheck import CaptureFigures, ShardFigures, verify_shard, verify_topology
@@ -268,11 +268,9 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def _check_inside(name: str, where: str) -> None:
-    parts = PurePosixPath(name).parts
     if (
-        not parts
-        or name.startswith("/")
-        or any(part in ("..", ".") for part in name.split("/"))
+        not stays_inside(name)
+        or "." in name.split("/")
         or re.search(r"[\\:\x00-\x1f\x7f]", name)
         or not name.isascii()
     ):

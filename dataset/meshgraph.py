@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import lgamma
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from .meshgraph_kernels import (
     umbrella_degrees,
     umbrella_times,
 )
+
+_WIDEST = 5.0  # deviations at which a bell curve is cut: 1e-6 lies beyond
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,32 @@ def smoothed(values: AnyFloats, graph: MeshGraph, *, n_passes: int) -> Floats32:
         now += around
         now *= np.float32(0.5)
     return np.asarray(now[:, 0])
+
+
+def widely_smoothed(values: AnyFloats, graph: MeshGraph, *, n_passes: int) -> Floats32:
+    """Return (V, C) float32: what `smoothed` does to each column, in some 6 √n steps for n passes.
+
+    With m the mean of the neighbours, n passes are the operator ((1 + m) / 2)^n. At m = cos t
+    this is cos^2n(t / 2), whose Fourier series has the coefficients C(2n, n - k) / 4^n: a sum of
+    Chebyshev polynomials in m, weighted by a bell curve of variance n / 2 that is cut at its end.
+    """
+    share = np.exp(lgamma(2 * n_passes + 1) - 2 * lgamma(n_passes + 1) - n_passes * np.log(4))
+    weights = [share]
+    for k in range(min(n_passes, round(_WIDEST * np.sqrt(n_passes / 2)) + 1)):
+        share *= (n_passes - k) / (n_passes + k + 1)
+        weights.append(2 * share)
+    weights = [weight / sum(weights) for weight in weights]  # constants stay what they are
+    before = np.array(values, dtype=np.float32, order="C")
+    now, around = np.zeros_like(before), np.zeros_like(before)
+    mean_around(graph.starts, graph.neighbours, before, now)
+    total = np.float32(weights[0]) * before + np.float32(weights[1]) * now
+    for weight in weights[2:]:
+        mean_around(graph.starts, graph.neighbours, now, around)
+        around *= 2
+        around -= before
+        before, now, around = now, around, before
+        total += np.float32(weight) * now
+    return total
 
 
 def surface_normals(vertices: AnyFloats, faces: Ints) -> Floats32:

@@ -11,7 +11,7 @@ import numpy as np
 from ..capture.session import Session, Take
 from ..core.assets import find_asset
 from ..core.config import to_mapping
-from ..core.errors import EstimationError, RegistrationError
+from ..core.errors import EstimationError, InputError, RegistrationError
 from ..core.facemodel.landmark_opencv import OpencvDetector
 from ..core.facemodel.landmark_table import LandmarkTable, load_landmark_table
 from ..core.facemodel.landmarks import Detector
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 LANDMARKS_FILE = "landmarks.npz"
 NO_LANDMARKS, AUTO_LANDMARKS = "none", "auto"
 _LANDMARKS, _REGISTER = "landmarks", "register"
-_VERSION = 1  # of both: a change makes older results stale
+_VERSION = 2  # of both: a change makes older results stale
 
 
 def landmark_finder(landmarks: str) -> Detector | LandmarkTable | None:
@@ -126,8 +126,9 @@ def register_session(
         (out / take.id / REGISTERED_FILE).unlink(missing_ok=True)
     log.info("registration of %d takes", len(takes))
     with stage_run(place, key) as run:
-        scans = {take.id: load_scan(out / take.id) for take in takes}
-        found, failed = _registered(model, scans, settings)
+        scans, failed = _scans(out, takes)
+        found, unfit = _registered(model, scans, settings)
+        failed |= unfit
         for name, registered in found.items():
             save_registered(out / name, registered)
         run.results.update(
@@ -136,10 +137,24 @@ def register_session(
     return failed
 
 
+def _scans(out: Path, takes: Sequence[Take]) -> tuple[dict[str, Scan], dict[str, str]]:
+    """Read the meshes of the takes; one that is damaged stops no other."""
+    scans: dict[str, Scan] = {}
+    failed: dict[str, str] = {}
+    for take in takes:
+        try:
+            scans[take.id] = load_scan(out / take.id)
+        except InputError as error:
+            failed[take.id] = f"{error}; delete the folder's stages/mesh to have it made again"
+    return scans, failed
+
+
 def _registered(
     model: FaceModel, scans: Mapping[str, Scan], config: RegisterConfig
 ) -> tuple[dict[str, Registered], dict[str, str]]:
     """Register all takes together; where that fails, those that can be registered alone."""
+    if not scans:
+        return {}, {}
     try:
         found = register_takes(model, list(scans.values()), config)
         return dict(zip(scans, found, strict=True)), {}

@@ -47,7 +47,8 @@ class _Open:
 
     pid: int
     files: OrderedDict[Path, h5py.File] = field(default_factory=OrderedDict)
-    verified: set[Path] = field(default_factory=set)
+    verified: dict[Path, tuple[int, ...]] = field(default_factory=dict)
+    """Shard -> which file that was: another one by the same name has to be verified, too."""
 
 
 class FaceDataset:
@@ -80,6 +81,8 @@ class FaceDataset:
         self, root: Path | str, *, keys: Sequence[str] = DEFAULT_KEYS, split: str | None = None,
         verify: Verify | str = Verify.FIRST, skip_incomplete: bool = False,
     ) -> None:  # fmt: skip
+        if isinstance(keys, str):
+            raise InputError(f"keys {keys!r}: give a list of names, [{keys!r}]")
         self.root = Path(root)
         self.keys = tuple(keys)
         self.verify = _verify_of(verify)
@@ -145,21 +148,24 @@ class FaceDataset:
             # a forked child: the parent's handles are left alone, closing them might wait for a
             # lock that a thread of the parent held at that moment
             self._inherited.append(self._open)
-            self._open = _Open(pid=os.getpid(), verified=set(self._open.verified))
+            self._open = _Open(pid=os.getpid(), verified=dict(self._open.verified))
         files = self._open.files
         if path in files:
             files.move_to_end(path)
             return files[path]
-        is_new = path not in self._open.verified
+        which = _which(path)
+        is_new = self._open.verified.get(path) != which
         if self.verify is Verify.ALWAYS or (self.verify is Verify.FIRST and is_new):
             # every bit is as it was written, and then it was verified: no need to decode it now
             check_seal(path)
             verify_shard(path)
-            self._open.verified.add(path)
+            self._open.verified[path] = which
         while len(files) >= MOST_OPEN:
             files.popitem(last=False)[1].close()
-        files[path] = open_shard(path)
-        return files[path]
+        file = open_shard(path)
+        _check_subject(file, path)
+        files[path] = file
+        return file
 
     def close(self) -> None:
         """Close the shards that this process has open; reading opens them again."""
@@ -174,6 +180,27 @@ class FaceDataset:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._open = _Open(pid=os.getpid())
+
+
+def _which(path: Path) -> tuple[int, ...]:
+    """Return what tells a file from another that took its name."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: no such file") from error
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _check_subject(file: h5py.File, path: Path) -> None:
+    """Refuse a shard that stands under the name of another subject."""
+    try:
+        subject = file.attrs.get("subject")
+    except (OSError, RuntimeError, ValueError) as error:
+        file.close()
+        raise InputError(f"{path}: damaged; restore it from a copy") from error
+    if subject != path.stem:
+        file.close()
+        raise SchemaError(f"{path}: holds subject {str(subject)[:64]!r}; restore it from a copy")
 
 
 def _verify_of(name: Verify | str) -> Verify:

@@ -41,6 +41,8 @@ class Attribute:
     meaning: str
     value: Any = None
     """The only one allowed, where there is only one."""
+    choices: tuple[str, ...] = ()
+    """Those allowed, where there are a few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,14 +158,17 @@ FIELDS = (
     Field(path="maps/deformation_sigma", dtype="<f2", shape=("coarse", "coarse"), unit="mm",
           meaning="standard deviation along the normal; 0 where not valid", range=(0, 1000)),
     Field(path="maps/displacement", dtype="<u2", shape=("fine", "fine"), unit="0.1 um", chunk=512,
-          meaning="from M1 along its normal to the scan: (value - offset) * scale_mm",
+          meaning="from `base` along M1's normal to the scan: (value - offset) * scale_mm",
           attributes=(Attribute(name="scale_mm", kind="float", meaning="of a step",
                                 value=STEP_MM),
                       Attribute(name="offset", kind="int", meaning="stored for 0",
                                 value=OFFSET),
                       _text("direction", "along which it moves",
                             "smooth vertex normal of M1, + outward"),
-                      _text("base", "what it is added to", "M1"))),
+                      Attribute(name="base", kind="text", choices=("curved", "flat", "M1"),
+                                meaning="what it is added to: `curved`, the curved surface "
+                                "through M1's vertices, or `flat`, in older files `M1`: its "
+                                "triangles"))),
     Field(path="maps/valid", dtype="|u1", shape=("fine", "fine"), unit="", chunk=512,
           meaning="1: displacement and normal rest on measured scan", range=(0, 1)),
     Field(path="maps/sigma", dtype="<f2", shape=("fine", "fine"), unit="mm", chunk=512,
@@ -181,7 +186,8 @@ FIELDS = (
                       Attribute(name="calibrated", kind="bool",
                                 meaning="by a colour chart; else as the cameras saw it"))),
     Field(path="maps/albedo_valid", dtype="|u1", shape=("bytes",), unit="", is_file=True,
-          optional=True, meaning="white: seen by a camera, PNG", attributes=_SIZE),
+          optional=True, meaning="white: seen by a camera where the scan was measured, PNG",
+          attributes=_SIZE),
     Field(path="landmarks/points", dtype="<f8", shape=(68, 3), unit="mm", optional=True,
           meaning="Multi-PIE order, world frame; NaN where unknown", nan=True),
     Field(path="landmarks/sigma", dtype="<f8", shape=(68,), unit="mm", optional=True,

@@ -49,7 +49,7 @@ A shard is written under another name, read back, sealed and then renamed: what 
 
 **Versions.** A reader takes any minor version of the same major one: what it does not know it leaves alone, and fields that came later are not asked of older files. Another major version is refused.
 
-**Conventions.** Lengths are mm. *Head frame*: x to the subject's left, y up, z out of the face. *World frame*: the rig's; `mesh/pose` leads from head to world. Cameras are OpenCV's: x right, y down, z forward, with the centre of the top left pixel at (0.5, 0.5). Maps: row 0 is v = 1; the texel in row r and column c has its centre at u = (c + 0.5)/width, v = 1 - (r + 0.5)/height. *M0* is the face model's fit, *M1* is M0 with the deformation map, read bilinearly at the vertices. The displacement is measured from M1 along its smooth normals. Where `valid` is 0 a texel is not measured: do not train on it.
+**Conventions.** Lengths are mm. *Head frame*: x to the subject's left, y up, z out of the face. *World frame*: the rig's; `mesh/pose` leads from head to world. Cameras are OpenCV's: x right, y down, z forward, with the centre of the top left pixel at (0.5, 0.5). Maps: row 0 is v = 1; the texel in row r and column c has its centre at u = (c + 0.5)/width, v = 1 - (r + 0.5)/height. *M0* is the face model's fit, *M1* is M0 with the deformation map, read bilinearly at the vertices. The displacement moves along M1's smooth unit normals, interpolated from the vertices; it starts where its attribute `base` says: on M1's triangles (`flat`; `M1` in older files), or (`curved`) ½ Σᵢ wᵢ ((vᵢ - p) · nᵢ) (nᵢ · n) mm above them, with p the point of the triangle, n its smooth normal, and wᵢ, vᵢ, nᵢ the weights, corners and vertex normals. Where `valid` is 0 a texel is not measured: do not train on it.
 
 **`dataset.json`** (`format` `facekit-dataset`, `version` 1): `name`, `licence`, `created_utc` (of the newest shard), `topologies` (names), `counts`, and `subjects`: of each `id`, `split` (`train`, `val` or `test`; a subject is in one alone) and `captures` with `name`, `fields` (the datasets that it has, as below), `views` and `masks` (cameras that have an image, a mask).
 
@@ -62,7 +62,7 @@ _READING = """## Reading
 from facekit.dataset.samples import FaceDataset
 
 data = FaceDataset("dataset", keys=["images/cam00", "maps/valid"], split="train")
-data[0]["maps/valid"]  # (n, n) uint8
+data[0]["maps/valid"]  # (n, n) bool
 ```
 
 or with h5py alone:
@@ -117,7 +117,8 @@ def _attributes(attributes: Iterable[Attribute]) -> str:
 
 
 def _value(attribute: Attribute) -> str:
-    return "" if attribute.value is None else f"`{attribute.value}`".replace("|", "\\|")
+    allowed = attribute.choices if attribute.value is None else (attribute.value,)
+    return ", ".join(f"`{value}`".replace("|", "\\|") for value in allowed)
 
 
 def _fields(fields: Iterable[Field]) -> str:

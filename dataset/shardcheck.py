@@ -114,7 +114,7 @@ def verify_topology(path: Path, *, read_data: bool = False) -> dict[str, Any]:
         _check_format(file, TOPOLOGY_FORMAT, path)
         try:
             minor = minor_of(file.attrs["schema_version"], where=str(path))
-            check_attributes(file, TOPOLOGY_ROOT, path, "/")
+            check_attributes(file, TOPOLOGY_ROOT, path, "/", minor=minor)
             _check_group(file, schema.TOPOLOGY_FIELDS, minor, path, where="", read_data=read_data)
             return dict(file.attrs)
         except (OSError, RuntimeError, KeyError, ValueError) as error:
@@ -130,17 +130,21 @@ def _check_format(file: h5py.File, name: str, path: Path) -> None:
 
 def _verify(file: h5py.File, path: Path, *, read_data: bool) -> ShardFigures:
     minor = minor_of(file.attrs["schema_version"], where=str(path))
-    check_attributes(file, ROOT, path, "/")
+    check_attributes(file, ROOT, path, "/", minor=minor)
     for name in ("topology", "captures"):
         if not isinstance(file.get(name), h5py.Group):
             raise SchemaError(f"{path}: /{name} is missing")
-    check_attributes(file["topology"], TOPOLOGY, path, "/topology")
+    odd = sorted(set(file) - {"topology", "captures"})
+    odd += [f"topology/{name}" for name in file["topology"]]
+    if odd and not _is_newer(minor):
+        raise SchemaError(f"{path}: /{odd[0]}: nothing of the format")
+    check_attributes(file["topology"], TOPOLOGY, path, "/topology", minor=minor)
     captures, bytes_read = [], 0
     for name, group in sorted(file["captures"].items()):
         where = f"/captures/{name}"
         if not NAME.fullmatch(name) or not isinstance(group, h5py.Group):
             raise SchemaError(f"{path}: {where}: no capture")
-        check_attributes(group, CAPTURE, path, where)
+        check_attributes(group, CAPTURE, path, where, minor=minor)
         found, n_bytes = _check_group(
             group, schema.FIELDS, minor, path, where=where, read_data=read_data
         )
@@ -166,13 +170,13 @@ def _check_group(
 ) -> tuple[dict[str, Field], int]:  # fmt: skip
     """Return the field of each dataset, and how many bytes were read."""
     table = tuple(table)
-    is_newer = minor > int(schema.VERSION.split(".")[1])
     data, known = datasets(group), {}
+    _check_groups(group, {key.rpartition("/")[0] for key in data}, minor, path, where)
     for key in data:
         entry = field_of(key, table)
         if entry is not None:
             known[key] = entry
-        elif not is_newer:  # a later minor version may have added fields
+        elif not _is_newer(minor):  # a later minor version may have added fields
             raise SchemaError(f"{path}: {where}/{key}: no field of the format")
     present = {entry.path for entry in known.values()}
     for entry in table:
@@ -181,10 +185,23 @@ def _check_group(
     check_shapes({key: data[key] for key in known}, known, path, where)
     n_bytes = 0
     for key, entry in known.items():
-        check_attributes(data[key], entry.attributes, path, f"{where}/{key}")
+        check_attributes(data[key], entry.attributes, path, f"{where}/{key}", minor=minor)
         if read_data:
             n_bytes += _read(data[key], entry, path, f"{where}/{key}")
     return known, n_bytes
+
+
+def _check_groups(
+    group: h5py.Group, with_data: set[str], minor: int, path: Path, where: str
+) -> None:
+    """Refuse groups of no field, and attributes of groups within a capture: they have none."""
+    if _is_newer(minor):
+        return
+    for name, thing in group.items():
+        if isinstance(thing, h5py.Group):
+            if name not in with_data:
+                raise SchemaError(f"{path}: {where}/{name}: a group of no field of the format")
+            check_attributes(thing, (), path, f"{where}/{name}", minor=minor)
 
 
 def _below(folder: str, found: Iterable[str]) -> tuple[str, ...]:
@@ -256,14 +273,25 @@ def check_shape(data: h5py.Dataset, entry: Field, path: Path, where: str) -> Non
         raise SchemaError(f"{path}: {where}: has no checksums")
 
 
-def check_attributes(thing: Any, wanted: Iterable[Attribute], path: Path, where: str) -> None:
-    """Check that an object has its attributes, of the right kind.
+def check_attributes(
+    thing: Any, wanted: Iterable[Attribute], path: Path, where: str, *, minor: int
+) -> None:
+    """Check that an object has its attributes, of the right kind, and no others.
+
+    Parameters
+    ----------
+    minor : int
+        Of the file's schema version: a later one than ours may have added attributes.
 
     Raises
     ------
     SchemaError
         Names the object and the attribute.
     """
+    wanted = tuple(wanted)
+    odd = sorted(set(thing.attrs) - {attribute.name for attribute in wanted})
+    if odd and not _is_newer(minor):
+        raise SchemaError(f"{path}: {where}: its attribute {odd[0][:64]!r} is none of the format")
     for attribute in wanted:
         value = thing.attrs.get(attribute.name)
         if value is None:
@@ -275,6 +303,15 @@ def check_attributes(thing: Any, wanted: Iterable[Attribute], path: Path, where:
                 f"{path}: {where}: its attribute {attribute.name!r} is {value!r}, "
                 f"but the format has {attribute.value!r}"
             )
+        if attribute.choices and value not in attribute.choices:
+            raise SchemaError(
+                f"{path}: {where}: its attribute {attribute.name!r} is {str(value)[:40]!r}, "
+                f"but the format has {', '.join(attribute.choices)}"
+            )
+
+
+def _is_newer(minor: int) -> bool:
+    return minor > int(schema.VERSION.split(".")[1])
 
 
 def _read(data: h5py.Dataset, entry: Field, path: Path, where: str) -> int:

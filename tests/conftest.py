@@ -1,7 +1,9 @@
 """Shared fixtures, and the guards that the layout needs."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +45,27 @@ def _shared(part: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"the development data ../shared/{part} is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def registered_on() -> Callable[..., Any]:
+    """Give a maker of registrations: a model's mean as it stands, or with other fields."""
+    from facekit.core.geometry.transform import Similarity
+    from facekit.dataset.register.registered import Registered
+
+    def make(model: Any, **changes: Any) -> Registered:
+        n = model.n_vertices
+        fields = {
+            "world_from_head": Similarity(scale=1.0, R=np.eye(3), t=np.zeros(3)),
+            "identity": np.zeros(model.n_identity),
+            "expression": np.zeros(model.n_expression),
+            "offset": np.zeros((n, 3)),
+            "support": np.ones(n, np.float32),
+            "residual": np.zeros(n, np.float32),
+        }
+        return Registered(model=model, **(fields | changes))
+
+    return make
 
 
 @pytest.fixture(scope="session")

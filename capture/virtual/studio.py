@@ -16,9 +16,8 @@ from ...core.chunks import N_THREADS
 from ...core.config import to_mapping
 from ...core.console import track
 from ...core.errors import ConfigError, SchemaError
-from ...core.facemodel.ict import load_ict
+from ...core.facemodel.load import load_face_model
 from ...core.facemodel.model import FaceModel
-from ...core.facemodel.procedural import procedural_head
 from ...core.files import StageKey, finished, read_json, sha256_file, stage_run, write_json
 from ...core.geometry.camera import Camera, Rig
 from ...core.geometry.transform import compose
@@ -71,7 +70,7 @@ class StudioConfig:
     """What to photograph."""
 
     seed: int = 0  # another person, skin, rig, noise
-    head: str = _PROCEDURAL  # or the file of an ICT face model (.npz)
+    head: str = _PROCEDURAL  # or a registered face model's name, or its file
     layout: str = "nine"  # a packaged layout, or a YAML file
     megapixels: float = 1.5  # of the subject's photographs
     board_megapixels: float = 6.0  # of the board's photographs; the same cameras, other setting
@@ -134,8 +133,8 @@ def rng_of(seed: int, item: str) -> np.random.Generator:
 
 
 def load_head(head: str) -> FaceModel:
-    """Return the built-in head (`procedural`) or the ICT face model of a file."""
-    return procedural_head() if head == _PROCEDURAL else load_ict(Path(head))
+    """Return a face model: `procedural` (or `builtin`), a registered one's name, or its file."""
+    return load_face_model(head)
 
 
 class _Studio:

@@ -124,16 +124,25 @@ def _check_field(
     if values.dtype.kind not in kind:
         raise ModelFileError(f"{path}: {name}: numbers of type {values.dtype} are not expected")
     if values.ndim != len(shape):
-        raise ModelFileError(f"{path}: {name}: shape {values.shape}, expected {shape}")
+        raise ModelFileError(
+            f"{path}: {name}: shape {values.shape}, but {_told(shape)} belongs here"
+        )
     for found, expected in zip(values.shape, shape, strict=True):
-        if isinstance(expected, str):
-            length, where = lengths.setdefault(expected, (found, name))
-            noun = f" {expected}"
-        else:
-            length, where, noun = expected, "the model", ""
+        if isinstance(expected, int):
+            if found != expected:
+                raise ModelFileError(
+                    f"{path}: {name}: shape {values.shape}, but {_told(shape)} belongs here"
+                )
+            continue
+        length, where = lengths.setdefault(expected, (found, name))
         if found != length:
             raise ModelFileError(
-                f"{path}: {name}: shape {values.shape}, but {where} has {length}{noun}"
+                f"{path}: {name}: shape {values.shape}, but {where} has {length} {expected}"
             )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ModelFileError(f"{path}: {name}: holds NaN or infinite numbers")
+
+
+def _told(shape: tuple[int | str, ...]) -> str:
+    """Return a shape of a field for people: `(numbers of the shape, 80)`."""
+    return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"

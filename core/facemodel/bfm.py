@@ -26,7 +26,7 @@ from ..errors import ModelFileError
 from .archive import Archive, Fields, check_below, check_fields
 from .chartfaces import skin_chart
 from .cylinder import cylindrical_chart
-from .frame import check_frame
+from .frame import check_frame, check_triangles
 from .matfile import cut_variable
 from .model import UNBOUNDED, FaceModel
 from .regions import FaceParts, azimuth_deg, face_regions, face_weights
@@ -37,6 +37,8 @@ UV_FILE = "bfm_uvs2.npy"
 _MAT_FILE = "BFM_model_front.mat"
 _DM_TO_MM = 100.0
 _FULL_SCALE = 255.0
+_MOST_STRAY = 0.5  # of a vertex's own triangles that do hold it; a file that disagrees has less
+_MOST_OWN = 0.95  # that hold it once the counting is put right
 _FRONTAL_AZIMUTH_DEG = 60.0
 _MOST_BYTES = 1 << 30  # the true file takes 110 to 200 MB
 
@@ -83,6 +85,8 @@ def load_bfm(path: Path, *, uv: Path | None = None) -> FaceModel:
     _from_one(data, "point_buf", path, len(faces) + 1)  # one past the end: no triangle
     _from_one(data, "tri_mask2", path, len(mean))
     check_frame(mean[landmarks], path, field="meanshape", unit_mm=_DM_TO_MM)
+    check_triangles(mean, faces, path, field="tri")
+    _check_counting(data, faces, path)
     weights, regions = _regions(data, mean, landmarks, path)
     uvs, depth, notes = _uv(path, uv, mean, landmarks)
     return FaceModel(
@@ -112,6 +116,8 @@ def load_bfm(path: Path, *, uv: Path | None = None) -> FaceModel:
 
 def _read(path: Path) -> Archive:
     """Read the fields of the `.mat` file; what is larger than any BFM is not unpacked."""
+    if path.is_dir():
+        raise ModelFileError(f"{path}: a folder; give the path of {_MAT_FILE}")
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file; give the path of {_MAT_FILE}")
     if path.stat().st_size > _MOST_BYTES:
@@ -170,6 +176,35 @@ def _from_one(data: Archive, name: str, path: Path, limit: int) -> Ints:
             f"but 1 to {limit} are there"
         )
     return (values.astype(np.int64) - 1).astype(np.int32)
+
+
+def _check_counting(data: Archive, faces: Ints, path: Path) -> None:
+    """Refuse triangles or vertices that are counted from 0: `point_buf` names a vertex's own.
+
+    Raises
+    ------
+    ModelFileError
+        `tri` and `point_buf` fit each other only where one of them is moved by one.
+    """
+    around = data["point_buf"].astype(np.int64) - 1
+    vertex = np.repeat(np.arange(len(around)), around.shape[1])
+    triangle = around.ravel()
+
+    def fits(by_vertex: int, by_triangle: int) -> float:
+        at = triangle + by_triangle
+        is_one = (triangle < len(faces)) & (at >= 0) & (at < len(faces))
+        if not is_one.any():
+            return 0.0
+        own = faces[at[is_one]] == (vertex[is_one] - by_vertex)[:, None]
+        return float(own.any(axis=1).mean())
+
+    if fits(0, 0) > _MOST_STRAY:
+        return
+    for name, shift in (("tri", (1, 0)), ("point_buf", (0, 1))):
+        if fits(*shift) > _MOST_OWN:
+            raise ModelFileError(
+                f"{path}: {name}: counts from 0, but the model's indices count from 1"
+            )
 
 
 def _vertices(interleaved: NDArray[Any]) -> Floats:

@@ -8,12 +8,13 @@ import click
 
 from ..commandline import IN_PATH, json_option, show
 
-_KINDS = ("bfm", "flame", "ict", "yunet", "facemesh")
+_KINDS = ("bfm", "flame", "ict", "yunet", "facemesh", "hrn", "deretouch")
+_CHECKPOINTS = ("hrn", "deretouch")
 
 
 @click.group()
 def assets() -> None:
-    """Register face models and detectors that facekit may not ship, and verify them."""
+    """Register models, detectors and weights that facekit may not ship, and verify them."""
 
 
 @assets.command()
@@ -28,7 +29,8 @@ def add(kind: str, path: Path, uv: Path | None, landmarks: Path | None, as_json:
     """Check the model PATH, copy it to the assets and register it as KIND.
 
     Face models are loaded once to see that they are whole. FLAME's pickle is never kept: its
-    numbers are, read without running anything in it.
+    numbers are, read without running anything in it. Weights of networks (hrn, deretouch) are
+    checked tensor by tensor.
     """
     with tempfile.TemporaryDirectory(prefix="facekit-assets-") as scratch:
         added = add_asset(kind, path, uv=uv, landmarks=landmarks, scratch=Path(scratch))
@@ -53,7 +55,10 @@ def list_assets(as_json: bool) -> None:
 @assets.command()
 @json_option
 def verify(as_json: bool) -> None:
-    """Compare every registered file with its checksum; exit code 2 where one differs."""
+    """Compare every registered file with its checksum; exit code 2 where one differs.
+
+    Weights of networks are also checked as when they were added.
+    """
     from ..assets import load_asset, registered_assets, verify_asset
     from ..errors import InputError
 
@@ -62,6 +67,8 @@ def verify(as_json: bool) -> None:
         try:
             found = load_asset(kind)
             wrong[kind] = [] if found is None else verify_asset(found)
+            if found is not None and kind in _CHECKPOINTS and not wrong[kind]:
+                _checkpoint(kind, found.path)
         except InputError as error:
             wrong[kind] = [str(error)]
     sentences = [sentence for found in wrong.values() for sentence in found]
@@ -97,6 +104,8 @@ def add_asset(
         raise InputError(f"--landmarks {landmarks}: goes with flame, not with {kind}")
     if kind in ("yunet", "facemesh"):
         files, told = _detector(kind, path)
+    elif kind in _CHECKPOINTS:
+        files, told = _checkpoint(kind, path)
     else:
         files, told = _face_model(kind, path, uv, landmarks, scratch)
     asset = register_asset(kind, files, source=path.name)
@@ -108,6 +117,7 @@ def _face_model(
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Return the files to register, main one first, and what the model is."""
     from .bfm import UV_FILE, load_bfm
+    from .bfmalbedo import BASE_FILE, MEAN_FILE, albedo_maps_beside
     from .flame import convert_flame
     from .ict import load_ict
     from .ictfolder import convert_ict
@@ -117,6 +127,8 @@ def _face_model(
         beside = path.with_name(UV_FILE)
         chart = beside if uv is None and beside.is_file() else uv
         files = {"BFM_model_front.mat": path} | ({} if chart is None else {UV_FILE: chart})
+        if albedo_maps_beside(path) is not None:
+            files |= {name: path.with_name(name) for name in (MEAN_FILE, BASE_FILE)}
     elif kind == "flame":
         files = {"flame.npz": scratch / "flame.npz"}
         model = convert_flame(path, files["flame.npz"], landmarks=landmarks, uv=uv)
@@ -151,3 +163,17 @@ def _detector(kind: str, path: Path) -> tuple[dict[str, Path], dict[str, Any]]:
         raise ModelFileError(f"{path}: no ONNX file; give face_detection_yunet_*.onnx")
     name = {"yunet": "face_detection_yunet.onnx", "facemesh": "face_landmark.tflite"}[kind]
     return {name: path}, {}
+
+
+def _checkpoint(kind: str, path: Path) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Return the file to register, and what it is; raise unless every tensor is as it should."""
+    from .checkpoint_check import check_deretouch, check_hrn
+
+    info = check_hrn(path) if kind == "hrn" else check_deretouch(path)
+    suffix = {"official": ".pth", "facekit": ".safetensors"}[info.kind]
+    told: dict[str, Any] = {"weights": info.kind}
+    if kind == "hrn":
+        told["face model"] = "bfm" if info.face is None else info.face.name
+        told["modes"] = " + ".join(str(n) for n in info.layout.counts)
+        told["backbone"] = info.layout.backbone
+    return {kind + suffix: path}, told

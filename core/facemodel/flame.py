@@ -28,7 +28,7 @@ from .archive import Archive, Fields, archive_fields, check_below, check_fields,
 from .chartfaces import skin_chart
 from .cylinder import cylindrical_chart
 from .flameparts import flame_landmarks, flame_uv
-from .frame import check_frame
+from .frame import check_frame, check_height, check_triangles
 from .model import UNBOUNDED, FaceModel
 from .plainpickle import plain_array, read_pickle
 from .regions import FaceParts, azimuth_deg, face_regions, face_weights
@@ -134,7 +134,9 @@ def _faces(data: Archive, path: Path) -> Ints:
 def _model(data: Archive, path: Path) -> FaceModel:
     faces = _faces(data, path)
     mean = data["v_template"].astype(np.float64) * _M_TO_MM
+    check_height(mean, path, field="v_template", unit_mm=_M_TO_MM)
     skin, eyeballs = _parts(mean, faces)
+    check_triangles(mean, faces[skin[faces].all(axis=1)], path, field="f")
     landmarks, sigma, notes = _landmarks(data, mean, faces, skin, path)
     check_frame(mean[landmarks], path, field="v_template", unit_mm=_M_TO_MM)
     if "vt" in data and "ft" in data:

@@ -18,7 +18,7 @@ from ..arrays import Bools, Floats, Floats32
 from ..errors import ModelFileError
 from .archive import Archive, Fields, check_below, read_archive
 from .chartfaces import skin_chart
-from .frame import check_frame
+from .frame import check_frame, check_triangles
 from .model import FaceModel
 from .regions import FaceParts, face_regions, face_weights
 
@@ -90,6 +90,7 @@ def ict_model(data: Archive, path: Path) -> FaceModel:
     frontal[: int(data["narrow_face_nverts"])] = True
     regions["frontal_face"] = frontal[kept] & parts.skin
     faces = new_index[data["tri"][faces_kept]]
+    check_triangles(mean, faces[parts.skin[faces].all(axis=1)], path, field="tri")
     uv, faces_uv = data["uv"].astype(np.float64), data["tri_uv"][faces_kept].astype(np.int32)
     return FaceModel(
         name="ict",

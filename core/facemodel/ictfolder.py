@@ -12,6 +12,7 @@ Source
 github.com/ICT-VGL/ICT-FaceKit, README.md and FaceXModel (MIT).
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from .archive import Archive, check_fields
 from .ict import FIELDS, ict_model
 from .model import FaceModel
 from .objfile import read_obj, read_obj_vertices
+
+log = logging.getLogger(__name__)
 
 NEUTRAL = "generic_neutral_mesh.obj"
 _INDICES = "vertex_indices.json"
@@ -37,6 +40,7 @@ _PART_STARTS = {
 }  # fmt: skip
 _N_VERTICES = 26719
 _N_NARROW_FACE = 6706
+_N_IDENTITY = 100
 _LANDMARKS = (
     1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088,
     3443, 268, 493, 1914, 2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140,
@@ -115,6 +119,8 @@ def _identity_names(folder: Path) -> list[str]:
             raise ModelFileError(f"{folder / expected}.obj: absent, but {name}.obj is there")
     if not names:
         raise ModelFileError(f"{folder / 'identity000.obj'}: no such file; is this FaceXModel?")
+    if len(names) < _N_IDENTITY:
+        log.warning("%s: %d identities, but upstream has %d", folder, len(names), _N_IDENTITY)
     return names
 
 

@@ -14,6 +14,8 @@ from .procedural import procedural_head
 
 BUILT_IN = ("builtin", "procedural")
 KINDS = ("ict", "bfm", "flame")
+MODEL_NAMES = (*BUILT_IN, *KINDS)
+"""What is a name, whatever files and folders are called."""
 _MAT_BEGINS = b"MATLAB 5.0 MAT-file"
 _MAT73_BEGINS = b"MATLAB 7.3 MAT-file"
 _PICKLE_BEGINS = (b"\x80", b"(")

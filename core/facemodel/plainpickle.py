@@ -108,6 +108,8 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PlainArray:
 
 _NAMES: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): PlainArray,
+    ("numpy", "matrix"): PlainArray,
+    ("numpy.matrixlib.defmatrix", "matrix"): PlainArray,
     ("numpy", "dtype"): PlainDtype,
     ("_codecs", "encode"): _encoded,
     ("copy_reg", "_reconstructor"): _new,
@@ -129,14 +131,17 @@ for _kind, _stand_in in (("csc", _ByColumns), ("csr", _ByRows), ("coo", _Triplet
         _NAMES[f"scipy.sparse{_module}", f"{_kind}_array"] = _stand_in
 
 
-class _Reader(pickle._Unpickler):
+class PlainReader(pickle._Unpickler):
     """The unpickler in Python: its memo is a dict, which no index can make large."""
 
+    names: ClassVar[dict[tuple[str, str], Any]] = _NAMES
+    """Module and name in a pickle -> what stands in for it; all others are refused."""
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in of a name; raise `UnpicklingError` where there is none."""
         try:
-            return _NAMES[module, name]
+            return self.names[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
 
@@ -200,7 +205,7 @@ def _loaded(stream: BinaryIO, path: Path, model: str) -> Any:
         except (ValueError, KeyError, OSError) as error:
             raise ModelFileError(f"{path}: not a readable .npy file ({error})") from error
     try:
-        return _Reader(io.BytesIO(stream.read()), encoding="latin1").load()  # a bounded read
+        return PlainReader(io.BytesIO(stream.read()), encoding="latin1").load()  # a bounded read
     except pickle.UnpicklingError as error:
         raise ModelFileError(f"{path}: refused, since {error}; that is not {model}") from error
     except Exception as error:  # a damaged pickle makes the unpickler raise anything

@@ -6,6 +6,7 @@ blocks.
 """
 
 import gc
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +18,7 @@ from ..arrays import AnyFloats, Floats
 from ..errors import InputError
 from ..files import atomic_path
 from .mesh import Mesh, vertex_normals
+from .objrows import write_faces, write_uv
 
 _PLY_STANDARD = {"x", "y", "z", "nx", "ny", "nz", "red", "green", "blue", "alpha", "s", "t"}
 _ROWS_AT_ONCE = 1 << 16
@@ -28,6 +30,8 @@ _COLOR_DECIMALS = 4
 
 def save_mesh(path: Path, mesh: Mesh, *, normals: AnyFloats | None = None) -> None:
     """Write a mesh atomically; `.ply` keeps per-vertex attributes as named properties.
+
+    Texture coordinates are kept by `.obj`, and by `.ply` (as s, t) where each vertex has its own.
 
     Parameters
     ----------
@@ -63,6 +67,9 @@ def _write_ply(file: BinaryIO, mesh: Mesh, normals: AnyFloats) -> None:
     fields = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")]
     if mesh.colors is not None:
         fields += [(name, "u1") for name in ("red", "green", "blue", "alpha")]
+    uv = mesh.uv if mesh.faces_uv is None else None  # PLY has one for each vertex
+    if uv is not None:
+        fields += [(name, "<f4") for name in ("s", "t")]
     fields += [(name, "<f4") for name in mesh.attributes]
     words = {"<f4": "float", "u1": "uchar"}
     header = [
@@ -79,6 +86,8 @@ def _write_ply(file: BinaryIO, mesh: Mesh, normals: AnyFloats) -> None:
             for k, name in enumerate(("red", "green", "blue")):
                 rows[name] = mesh.colors[part, k]
             rows["alpha"] = 255
+        if uv is not None:
+            rows["s"], rows["t"] = uv[part].T
         for name, values in mesh.attributes.items():
             rows[name] = values[part]
         file.write(rows.tobytes())
@@ -104,6 +113,12 @@ def _write_obj(file: BinaryIO, mesh: Mesh) -> None:
             columns = np.concatenate([columns, mesh.colors[part] / 255.0], axis=1)
         numbers = np.rint(columns * 10.0**decimals).astype(np.int64)
         file.write(out[: number_lines(ord("v"), numbers, decimals, out)].data)
+    if mesh.uv is not None:
+        text = io.TextIOWrapper(file, encoding="ascii", newline="\n")
+        write_uv(text, mesh)
+        write_faces(text, mesh)
+        text.detach()  # flushed; the file is closed by who opened it
+        return
     for part in _blocks(len(mesh.faces)):
         corners = mesh.faces[part].astype(np.int64) + 1
         file.write(out[: number_lines(ord("f"), corners, np.zeros(3, np.int64), out)].data)

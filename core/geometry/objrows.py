@@ -15,6 +15,11 @@ _UV_DECIMALS = 8  # a 4096-texel map: 1/24 000 of a texel
 def write_points(file: TextIO, mesh: Mesh) -> None:
     """Write a mesh's vertices, and its texture coordinates where it has some."""
     _write_rows(file, "v %.6f %.6f %.6f", mesh.vertices)
+    write_uv(file, mesh)
+
+
+def write_uv(file: TextIO, mesh: Mesh) -> None:
+    """Write a mesh's texture coordinates where it has some."""
     if mesh.uv is not None:
         _write_rows(file, f"vt %.{_UV_DECIMALS}f %.{_UV_DECIMALS}f", mesh.uv)
 

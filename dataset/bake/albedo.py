@@ -172,16 +172,19 @@ class _Bench:
         towards = np.mean(
             [_unit(v.camera.center - self.vertices.mean(axis=0)) for v in self.views], 0
         )
-        level, coefficients = normalised_light(light, received, _unit(towards))
+        level, coefficients = normalised_light(
+            light, received, _unit(towards), darkest=1 / config.most_brightened
+        )
         out = lit.copy()
         fine = np.zeros((0, 0, 3), np.float32) if normals is None else normals
         texels = self._texels(self.full)
         by_rows(
             lambda a, b: divide_light(
-                a, b, texels, level, fine, convolved(coefficients), config.softness, 1.5, out
+                a, b, texels, level, fine, convolved(coefficients), config.softness, 1.5,
+                1 / config.most_brightened, out,
             ),
             self.full.size,
-        )
+        )  # fmt: skip
         return light, out
 
     def _look(self, view: View, looks: Looks, k: int) -> None:

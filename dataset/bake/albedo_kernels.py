@@ -298,9 +298,12 @@ def _quantile(value, mass, k, share):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def divide_light(start, stop, texels, light, normals, coefficients, softness, most_detail, color):  # type: ignore[no-untyped-def]
+def divide_light(  # type: ignore[no-untyped-def]
+    start, stop, texels, light, normals, coefficients, softness, most_detail, darkest, color
+):
     """Divide colours (n, n, 3) by the light (V,) of the vertices, and by that of fine normals.
 
+    No light is taken to be less than `darkest`.
     `normals` (d, d, 3), world; (0, 0, 3) for none. `coefficients` (9,) of the light as
     `delight.irradiance` takes them.
     """
@@ -324,6 +327,7 @@ def divide_light(start, stop, texels, light, normals, coefficients, softness, mo
                 bumped = _irradiance(coefficients, x * k, y * k, z * k)
                 if plain > 0 and bumped > 0:
                     e *= min(max(bumped / plain, 1 / most_detail), most_detail)
+            e = max(e, darkest)
             for c in range(3):
                 color[row, col, c] /= e
 

@@ -39,6 +39,9 @@ class AlbedoConfig:
     """Directions in which each vertex looks for what hides the light."""
     stiffness: float = 0.02
     """How firmly light that the seen normals do not tell stays even."""
+    most_brightened: float = 2.5
+    """By how much a texel becomes brighter at most where light is divided out: what is darker
+    than that is a crease, in which skin lights skin."""
     softness: float = 0.4
     """Part of the diffuse normal that is smooth: light under the skin blurs its shading."""
 
@@ -54,5 +57,7 @@ class AlbedoConfig:
             raise ConfigError(f"albedo: softness = {self.softness}: between 0 and 1")
         if not 0 <= self.darkest_code < self.brightest_code <= 255:
             raise ConfigError("albedo: give 0 <= darkest_code < brightest_code <= 255")
+        if not 1 <= self.most_brightened <= 100:
+            raise ConfigError(f"albedo: most_brightened = {self.most_brightened}: from 1 to 100")
         if self.n_rays < 16:
             raise ConfigError(f"albedo: n_rays = {self.n_rays}: give 16 or more")

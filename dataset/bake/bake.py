@@ -10,14 +10,16 @@ import numpy as np
 from ...capture.color import ColorCalibration
 from ...core.arrays import Bools, Floats, Floats32, Ints
 from ...core.errors import EstimationError, RegistrationError
+from ...core.facemodel.model import FaceModel
 from ..register.registered import Registered, Scan
 from ..stereo.views import View
 from .albedo import bake_albedo
-from .chart import chart
+from .chart import Chart, chart
 from .config import BakeConfig
+from .curved import sagitta
 from .deformation import bake_deformation, shape_from_map
 from .displacement import Measured, measure
-from .maps import Maps
+from .maps import Base, Maps
 from .normals import detailed_normals, tangent_frames, tangent_from_object
 from .scansurface import ScanSurface
 
@@ -51,7 +53,7 @@ def bake_maps(
     RegistrationError
         The scan is hardly met anywhere: not this scan's registration.
     """
-    surface = ScanSurface.of(scan, registered)
+    surface = ScanSurface.of(scan, registered, margin_mm=config.margin_mm)
     deformation = bake_deformation(
         registered, config.deformation_size, sigma_mm=registration_sigma(registered, surface)
     )
@@ -69,6 +71,9 @@ def bake_maps(
     albedo, albedo_valid = _albedo(
         registered, vertices, measured, normal, views, config, colors=colors
     )
+    if views:
+        albedo_valid &= near_scan(registered.model, vertices, surface, config)
+    measured = _on_base(measured, texels, vertices, config)
     log.info("maps: %.0f%% of the chart rests on the scan", 100 * covered)
     return Maps(
         deformation=deformation.offset,
@@ -81,7 +86,39 @@ def bake_maps(
         valid=measured.valid,
         albedo=albedo,
         albedo_valid=albedo_valid,
+        base=config.base,
     )
+
+
+def _on_base(measured: Measured, texels: Chart, vertices: Floats, config: BakeConfig) -> Measured:
+    """Return what was measured from M1's triangles as measured from `config.base`."""
+    if config.base is Base.FLAT:
+        return measured
+    exact = measured.displacement - sagitta(texels, vertices)
+    displacement = np.clip(exact, -config.reach_mm, config.reach_mm)
+    return measured._replace(
+        displacement=displacement, valid=measured.valid & (exact == displacement)
+    )
+
+
+def near_scan(
+    model: FaceModel, vertices: Floats, surface: ScanSurface, config: BakeConfig
+) -> Bools:
+    """Return the texels (a, a) of the albedo that lie on, or next to, what was measured.
+
+    A photograph shows something at every texel that faces it; but where the scan is another
+    surface, such as hair over the scalp, or there is none, that is not the colour of M1.
+
+    Parameters
+    ----------
+    vertices : (V, 3)
+        M1, head frame.
+    """
+    closest = surface.query.closest(vertices)
+    corner = surface.faces[closest.face]
+    is_near = (closest.distance < config.reach_mm) & (surface.measured[corner].max(axis=1) > 0)
+    texels = chart(model, config.albedo_size)
+    return np.asarray(texels.interpolated(is_near.astype(np.float32)) > 0.5) & texels.inside
 
 
 def registration_sigma(registered: Registered, surface: ScanSurface) -> Floats:

@@ -1,10 +1,13 @@
 """Displacement from a curved M1: the same surface, without the pattern of M1's flat triangles.
 
-The maps measure from M1's triangles as they are, HRN's definition. Between vertices 3 to 5 mm
-apart a face bends away from its triangle by some hundredths of a millimetre, two tenths on a
-nose: as much as skin has relief, at the same wavelengths. `curved_displacement` takes that part
-out. It is the map for whoever subdivides M1 before displacing it, perturbs the smooth normals
-of M1, or trains a network that should not learn a tessellation.
+Between vertices 3 to 5 mm apart a face bends away from its triangle by some hundredths of a
+millimetre, two tenths on a nose: as much as skin has relief, at the same wavelengths. A map
+measured from M1's triangles as they are (`Base.FLAT`, how HRN exports a mesh) holds that too. One
+measured from the curved surface (`Base.CURVED`) does not. It is the map for whoever subdivides
+M1 before displacing it, trains a network that should not learn a tessellation, or changes the
+smooth normals of M1 by it, as HRN's shading does: they are the curved surface's already.
+
+`curved_displacement` and `flat_displacement` turn maps of either kind into the one wanted.
 
 Source
 ------
@@ -22,15 +25,25 @@ from ...core.geometry.mesh import vertex_normals
 from ..register.registered import Registered
 from .chart import Chart, by_rows, chart
 from .deformation import deformed
-from .maps import Maps
+from .maps import Base, Maps
 
 _SHARE = 0.5
 
 
 def curved_displacement(registered: Registered, maps: Maps) -> Floats32:
     """Return (n, n) mm along M1's smooth unit normal from the curved M1; 0 outside the chart."""
+    if maps.base is Base.CURVED:
+        return maps.displacement
     texels = chart(registered.model, len(maps.displacement))
     return maps.displacement - sagitta(texels, deformed(registered, maps))
+
+
+def flat_displacement(registered: Registered, maps: Maps) -> Floats32:
+    """Return (n, n) mm along M1's smooth unit normal from M1's triangles; 0 outside the chart."""
+    if maps.base is Base.FLAT:
+        return maps.displacement
+    texels = chart(registered.model, len(maps.displacement))
+    return maps.displacement + sagitta(texels, deformed(registered, maps))
 
 
 def sagitta(texels: Chart, vertices: AnyFloats) -> Floats32:

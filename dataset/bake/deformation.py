@@ -31,7 +31,8 @@ _STIFFNESS = 1e-3  # of texels against the interpolated offsets; vertices count 
 _ITERATIONS = 60
 _TOLERANCE = 1e-6
 _GUTTER_TEXELS = 8
-_OURS, _HRN = 0.5, 0.0  # where in its cell a texel lies
+OURS, HRN = 0.5, 0.0
+"""Where in its cell a texel lies, in facekit's and in HRN's convention."""
 _MOST_SUPPORTED = 0.5
 
 
@@ -57,7 +58,7 @@ def bake_deformation(registered: Registered, size: int, *, sigma_mm: AnyFloats) 
         One standard deviation of each registered vertex along its normal.
     """
     texels = chart(registered.model, size)
-    offset = _fitted(texels, registered.offset, place=_OURS)
+    offset = _fitted(texels, registered.offset, place=OURS)
     support = texels.interpolated(registered.support)
     return DeformationMap(
         offset=offset,
@@ -76,7 +77,7 @@ def deformed(registered: Registered, maps: Maps) -> Floats:
 
 def shape_from_map(registered: Registered, deformation: Floats32) -> Floats:
     """Return M1 (V, 3) of a deformation map (d, d, 3) alone (see `deformed`)."""
-    samples = _Samples.of(registered.model, len(deformation), place=_OURS)
+    samples = Samples.of(registered.model, len(deformation), place=OURS)
     sampled = samples.at_vertices @ deformation.reshape(-1, 3).astype(np.float64)
     offset = np.where(samples.known[:, None], sampled, registered.offset)
     return np.asarray(registered.coarse() + offset)
@@ -91,18 +92,18 @@ def hrn_deformation(maps: Maps, model: FaceModel, *, size: int | None = None) ->
         Texels a side: 64 for HRN's network; by default as many as the map has.
     """
     size = len(maps.deformation) if size is None else size
-    ours = _Samples.of(model, len(maps.deformation), place=_OURS)
+    ours = Samples.of(model, len(maps.deformation), place=OURS)
     offset = ours.at_vertices @ maps.deformation.reshape(-1, 3).astype(np.float64)
-    return _fitted(chart(model, size), offset / model.unit_mm, place=_HRN)
+    return _fitted(chart(model, size), offset / model.unit_mm, place=HRN)
 
 
 def sample_hrn(deformation: AnyFloats, uv: AnyFloats) -> Floats:
     """Sample a map (size, size, k) at `uv` (N, 2) as HRN does; returns (N, k)."""
-    weights = _bilinear(uv, len(deformation), place=_HRN)
+    weights = bilinear_weights(uv, len(deformation), place=HRN)
     return np.asarray(weights @ deformation.reshape(len(deformation) ** 2, -1))
 
 
-class _Samples(NamedTuple):
+class Samples(NamedTuple):
     """Bilinear sampling of a map at the vertices of its chart."""
 
     at_places: sparse.csr_array
@@ -115,11 +116,12 @@ class _Samples(NamedTuple):
     """(V,) whether the vertex has a UV in the chart."""
 
     @classmethod
-    def of(cls, model: FaceModel, size: int, *, place: float) -> "_Samples":
+    def of(cls, model: FaceModel, size: int, *, place: float) -> "Samples":
+        """Lay the chart's UVs on a map of `size` texels a side; `place`: `OURS` or `HRN`."""
         faces = covered_faces(model)
         pairs = np.stack([model.faces_uv[faces].ravel(), model.faces[faces].ravel()], axis=1)
         uv_row, vertex = np.unique(pairs, axis=0).T
-        at_places = _bilinear(model.uv[uv_row], size, place=place)
+        at_places = bilinear_weights(model.uv[uv_row], size, place=place)
         count = np.bincount(vertex, minlength=model.n_vertices)
         mean = sparse.csr_array(
             (1 / count[vertex], (vertex, np.arange(len(vertex)))),
@@ -133,7 +135,7 @@ class _Samples(NamedTuple):
         )
 
 
-def _bilinear(uv: AnyFloats, size: int, *, place: float) -> sparse.csr_array:
+def bilinear_weights(uv: AnyFloats, size: int, *, place: float) -> sparse.csr_array:
     """Return (N, size²) the bilinear weights at `uv` (N, 2), clamped at the map's border."""
     x = np.clip(np.asarray(uv[:, 0], np.float64) * size - place, 0, size - 1)
     y = np.clip((1 - np.asarray(uv[:, 1], np.float64)) * size - place, 0, size - 1)
@@ -155,7 +157,7 @@ def _fitted(texels: Chart, offset: AnyFloats, *, place: float) -> Floats32:
     """
     size = texels.size
     first = texels.dilated(texels.interpolated(offset), n_texels=_GUTTER_TEXELS)
-    samples = _Samples.of(texels.model, size, place=place)
+    samples = Samples.of(texels.model, size, place=place)
     A = samples.at_places
     values = first.reshape(-1, 3).astype(np.float64)
     residual = offset[samples.vertex] - A @ values

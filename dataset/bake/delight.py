@@ -22,8 +22,6 @@ _CHANNELS = np.array([0.70, 0.25, 0.05])
 """Red counts most: blood and pigment vary least in it, and gloss adds least to it."""
 _N_ROUNDS = 12
 _LEAST_TEXELS = 60
-_DARKEST = 0.25
-"""Of the light towards the cameras: what is darker is a shadow that spherical harmonics miss."""
 _BRIGHTEST = 2.5
 
 
@@ -152,15 +150,23 @@ def estimate_light(
     return Light(coefficients=light * scale, spread=float(spread))
 
 
-def normalised_light(light: Light, received: AnyFloats, towards: Floats) -> tuple[Floats32, Floats]:
+def normalised_light(
+    light: Light, received: AnyFloats, towards: Floats, *, darkest: float
+) -> tuple[Floats32, Floats]:
     """Return the light (V,) of vertices and the coefficients, both 1 for a sheet facing `towards`.
 
     Clamped to what a head can receive.
+
+    Parameters
+    ----------
+    darkest : float
+        Least light of a vertex. In creases and nostrils skin lights skin, and a shift of a
+        millimetre shows lit skin in the dark: divided by all of their shadow they would glow.
     """
     facing = float(irradiance(light.coefficients, towards[None])[0])
     facing = max(facing, 0.2 * float(light.coefficients[0]), 1e-9)
     coefficients = light.coefficients / facing
-    level = np.clip(received @ coefficients, _DARKEST, _BRIGHTEST)
+    level = np.clip(received @ coefficients, darkest, _BRIGHTEST)
     return np.asarray(level, dtype=np.float32), coefficients
 
 

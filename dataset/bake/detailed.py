@@ -7,6 +7,7 @@ from ...core.errors import InputError
 from ...core.geometry.mesh import Mesh
 from ..register.registered import Registered
 from .chart import chart, uv_sign
+from .curved import flat_displacement
 from .deformation import deformed
 from .maps import Maps
 from .normals import detailed_points, face_derivatives
@@ -32,9 +33,8 @@ def detailed_mesh(registered: Registered, maps: Maps, *, step: int = 1) -> Mesh:
         raise InputError(f"detailed mesh: step {step} of a map of {n} texels a side")
     texels = chart(registered.model, n)
     vertices = deformed(registered, maps)
-    points = detailed_points(texels, vertices, maps.displacement)[
-        step // 2 :: step, step // 2 :: step
-    ]
+    displacement = flat_displacement(registered, maps)
+    points = detailed_points(texels, vertices, displacement)[step // 2 :: step, step // 2 :: step]
     face = texels.face[step // 2 :: step, step // 2 :: step]
     reach = step * _longest_side(registered, vertices, n)[face]
     quads = _squares(points, face >= 0, reach)

@@ -1,9 +1,10 @@
 """The displacement map: how far the scan lies from the registered surface, along its normal.
 
-HRN's definition, and this module's `measure`: from each texel's point on M1, along M1's smooth
-unit normal (vertex normals interpolated over the face), to the nearest hit on the scan, outward
-or inward; + is outward. The point itself lies on M1's flat triangle, so that the map holds what
+This module's `measure`: from each texel's point on M1, along M1's smooth unit normal (vertex
+normals interpolated over the face), to the nearest hit on the scan, outward or inward; + is
+outward. The point itself lies on M1's flat triangle, so that the map holds what
 the triangles cut off as well as relief: point + displacement * normal is a point of the scan.
+`bake.py` takes that part out again for maps from the curved M1.
 
 FaceScape's definition, `facescape_displacement`: the scan less a smoothed scan, along the
 smoothed scan's normal. It has relief alone, whatever the topology, but says nothing of where
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...core.arrays import Bools, Floats, Floats32
 from ...core.geometry.mesh import vertex_normals
-from ..meshgraph import mesh_graph, smoothed, surface_normals
+from ..meshgraph import mesh_graph, surface_normals, widely_smoothed
 from ..register.registered import Registered, Scan
 from .chart import LARGEST, Chart, chart
 from .config import BakeConfig
@@ -80,7 +81,7 @@ def facescape_displacement(
     The maintainers' words in github.com/zhuhao-nju/facescape, issue 58; how smooth they do not
     say, so that `config.smooth_mm` stands here.
     """
-    surface = ScanSurface.of(scan, registered)
+    surface = ScanSurface.of(scan, registered, margin_mm=config.margin_mm)
     texels = chart(registered.model, config.displacement_size)
     relief = relief_over_smooth(surface, smooth_mm=config.smooth_mm)
     both = np.stack([relief, surface.sigma], axis=1)
@@ -98,12 +99,9 @@ def relief_over_smooth(surface: ScanSurface, *, smooth_mm: float) -> Floats32:
     graph = mesh_graph(surface.faces, len(surface.vertices))
     n_passes = max(1, round(smooth_mm**2 / (_SMOOTH_SHARE * surface.edge_mm**2)))
     center = surface.vertices.mean(axis=0)
-    smooth = np.empty_like(surface.vertices)
-    for k in range(3):
-        values = surface.vertices[:, k] - center[k]
-        once = smoothed(values, graph, n_passes=n_passes)
-        lost = smoothed((values - once).astype(np.float32), graph, n_passes=n_passes)
-        smooth[:, k] = once + lost + center[k]
+    places = surface.vertices - center
+    once = widely_smoothed(places, graph, n_passes=n_passes)
+    smooth = center + once + widely_smoothed(places - once, graph, n_passes=n_passes)
     normals = surface_normals(smooth, surface.faces)
     return np.asarray(((surface.vertices - smooth) * normals).sum(axis=1), dtype=np.float32)
 
@@ -183,7 +181,7 @@ def _filled(
 ) -> Measured:
     """Fill holes, and say how little is known there."""
     inside = texels.inside
-    valid = inside & np.isfinite(displacement)
+    valid = inside & np.isfinite(displacement) & (sigma <= config.most_sigma_mm)
     values = np.where(valid, displacement, np.float32(0))
     sigma = np.where(valid, sigma, np.float32(0))
     if not valid.any():

@@ -2,7 +2,8 @@
 
 An ordinary NumPy archive; every array keeps the maps' order (row 0 is v = 1):
 
-- `format`, `version`: "facekit-maps", 1;
+- `format`, `version`: "facekit-maps", 2;
+- `base`: "curved" or "flat", the M1 that displacement is measured from; version 1: flat;
 - `deformation` (d, d, 3), `deformation_sigma` (d, d) float32 mm; `deformation_valid` (d, d) bool;
 - `displacement` (n, n) uint16: (p - 32768) * 0.0001 mm; `sigma` (n, n) uint16: p * 0.0001 mm;
 - `valid` (n, n), `albedo_valid` (a, a) bool;
@@ -28,10 +29,10 @@ from ...core.errors import InputError, SchemaError
 from ...core.files import atomic_path
 from ..displacementcode import STEP_MM, coded_displacement, decoded_displacement
 from .chart import by_rows
-from .maps import Maps
+from .maps import Base, Maps
 
 MAPS_FILE = "maps.npz"
-_FORMAT, _VERSION = "facekit-maps", 1
+_FORMAT, _VERSION = "facekit-maps", 2
 _LEVEL = 1  # of deflate: higher levels take three times as long for a few per cent
 _FIELDS = (
     "deformation", "deformation_valid", "deformation_sigma", "displacement", "sigma", "normal",
@@ -44,6 +45,7 @@ def save_maps(folder: Path, maps: Maps) -> None:
     arrays: dict[str, NDArray[Any]] = {
         "format": np.array(_FORMAT),
         "version": np.array(_VERSION),
+        "base": np.array(str(maps.base)),
         "deformation": maps.deformation,
         "deformation_valid": maps.deformation_valid,
         "deformation_sigma": maps.deformation_sigma,
@@ -81,12 +83,14 @@ def load_maps(folder: Path) -> Maps:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if "format" not in archive.files or str(archive["format"]) != _FORMAT:
                 raise SchemaError(f"{path}: not a {_FORMAT} file; bake the maps again")
-            if int(archive["version"]) != _VERSION:
+            version = int(archive["version"])
+            if not 1 <= version <= _VERSION:
                 raise SchemaError(
-                    f"{path}: {_FORMAT} version {int(archive['version'])}, "
-                    f"but this facekit reads version {_VERSION}"
+                    f"{path}: {_FORMAT} version {version}, "
+                    f"but this facekit reads versions up to {_VERSION}"
                 )
-            return _decoded({name: archive[name] for name in _FIELDS})
+            base = Base.FLAT if version == 1 else Base(str(archive["base"]))
+            return _decoded({name: archive[name] for name in _FIELDS}, base)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: damaged ({error}); bake the maps again") from error
 
@@ -125,7 +129,7 @@ def decoded_normals(pixels: NDArray[np.uint16]) -> Floats32:
     return out
 
 
-def _decoded(arrays: dict[str, NDArray[Any]]) -> Maps:
+def _decoded(arrays: dict[str, NDArray[Any]], base: Base) -> Maps:
     return Maps(
         deformation=arrays["deformation"],
         deformation_valid=arrays["deformation_valid"],
@@ -137,4 +141,5 @@ def _decoded(arrays: dict[str, NDArray[Any]]) -> Maps:
         valid=arrays["valid"],
         albedo=arrays["albedo"].astype(np.float32),
         albedo_valid=arrays["albedo_valid"],
+        base=base,
     )

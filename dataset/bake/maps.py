@@ -7,9 +7,19 @@ sampling at the chart's border meets no zeros.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ...core.arrays import Bools, Floats32
 from ...core.errors import InputError
+
+
+class Base(StrEnum):
+    """The surface that displacement stands on; its normal is M1's smooth one in either case."""
+
+    CURVED = "curved"
+    """The curved surface through M1's vertices, see `curved.py`."""
+    FLAT = "flat"
+    """M1's triangles as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +39,8 @@ class Maps:
     deformation_sigma: Floats32
     """(d, d) mm, one standard deviation of M1 along its normal; 0 outside the chart."""
     displacement: Floats32
-    """(n, n) mm from M1 to the scan along M1's smooth unit normal, + outward. Holes inside the
-    chart are filled smoothly, but not valid."""
+    """(n, n) mm from `base` to the scan along M1's smooth unit normal, + outward. Holes inside
+    the chart are filled smoothly, but not valid."""
     sigma: Floats32
     """(n, n) mm, one standard deviation of `displacement`; 0 outside the chart."""
     normal: Floats32
@@ -42,7 +52,9 @@ class Maps:
     albedo: Floats32
     """(a, a, 3) linear RGB, calibrated where a colour chart was; (0, 0, 3) without photographs."""
     albedo_valid: Bools
-    """(a, a)."""
+    """(a, a): a photograph sees the texel, and it lies on measured scan or next to it."""
+    base: Base = Base.FLAT
+    """What `displacement` is measured from."""
 
     def __post_init__(self) -> None:
         d, n, a = len(self.deformation), len(self.displacement), len(self.albedo)

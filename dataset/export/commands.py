@@ -55,7 +55,12 @@ def export(
 ) -> None:
     """Write the results of build folders as a dataset, as meshes and images, or both.
 
-    Settings of --config and --set are those of the HDF5 dataset.
+    Needs at least one of --hdf5, --facescape and --files. A subject whose consent does not
+    cover the purpose is refused and named; exit code 3 where something was left out, 2 where
+    nothing could be written. Running it again keeps what has not changed.
+
+    Settings of --config and --set are those of the HDF5 dataset: purpose, licence, name,
+    normals, image_px.
     """
     if dataset is None and facescape is None and file_folder is None:
         raise InputError("nothing to do: give --hdf5, --facescape or --files with a folder")
@@ -95,7 +100,11 @@ def export(
 @click.option("--read-data", is_flag=True, help="Read every byte: hashes, checksums, ranges.")
 @json_option
 def verify(dataset: Path, read_data: bool, as_json: bool) -> None:
-    """Check that a dataset is complete, unchanged and as its format asks."""
+    """Check that a dataset is complete, unchanged and as its format asks.
+
+    Without --read-data structure, sizes and the hashes of its text files are checked, no data.
+    Exit code 2 where something is wrong; the first thing is named.
+    """
     from dataclasses import asdict
 
     from ..verify import verify_dataset

@@ -78,7 +78,7 @@ def _quality(captures: list[dict[str, Any]]) -> str:
     asked = (
         ("deformation rests on the scan, % of the chart", "deformation_percent"),
         ("displacement rests on the scan, % of the chart", "displacement_percent"),
-        ("albedo seen, % of the chart", "albedo_percent"),
+        ("albedo seen and on the scan, % of the chart", "albedo_percent"),
         ("deformation, median length, mm", "deformation_median_mm"),
         ("displacement, rms, mm", "displacement_rms_mm"),
         ("standard deviation, median, mm", "sigma_median_mm"),
@@ -139,10 +139,13 @@ def _limits(subjects: Mapping[str, Any], captures: list[dict[str, Any]]) -> str:
     lines = [
         "Eyes, the inside of the mouth, hair and beards are not measured surface there: heed "
         "`valid` and `support`.",
-        "Displacement reaches 3.27 mm either way; what is beyond is marked as not valid.",
+        "Displacement reaches 3.27 mm either way; what is beyond is marked as not valid. Its "
+        "attribute `base` says whether it stands on the curved surface through M1's vertices "
+        "(`curved`) or on M1's triangles (`flat`).",
         "Correspondence between subjects comes from the face model and from regularised bending; "
         "in plain areas such as cheeks and forehead it slides along the surface.",
-        "Albedo holds what light and camera left in it, unless a stage says otherwise; it is "
+        "Albedo has the light of the photographs divided out as far as nine harmonics tell it, "
+        "if its stage says so; cast shadows, gloss and creases are left in it in part. It is "
         "calibrated only where its attribute says so.",
     ]
     if unscaled:

@@ -20,11 +20,14 @@ from ...core.geometry.meshio import save_mesh
 from ...core.geometry.transform import Similarity
 from ..bake.chart import chart
 from ..bake.chart_kernels import nearest_texel
+from ..bake.config import BakeConfig
 from ..bake.deformation import deformed
 from ..bake.detailed import detailed_mesh
+from ..bake.displacement import facescape_displacement
 from ..bake.maps import Maps
 from ..build import EXPECTED, reason_of
 from ..register.registered import Registered
+from ..registerstage import load_scan
 from .encoding import coded_color
 from .facescape import write_about, write_facescape
 from .gathering import Gathered, SourceTake, gather
@@ -110,7 +113,7 @@ def export_files(
 def export_facescape(
     builds: Sequence[Path], out: Path, *, purpose: Purpose = Purpose.RESEARCH
 ) -> dict[str, Any]:
-    """Write folders as FaceScape TU has them, see `facescape.py`.
+    """Write folders as FaceScape TU has them, see `facescape.py`; needs the scans (`mesh.ply`).
 
     Returns
     -------
@@ -120,13 +123,12 @@ def export_facescape(
     """
 
     def write(subject: str, one: SourceTake, registered: Registered, maps: Maps) -> dict[str, int]:
-        write_about(out, [registered.model.name])
-        mesh = _mesh(registered, deformed(registered, maps))
-        return {
-            "clipped_texels": write_facescape(
-                out, subject, one.name, mesh, textures_of(registered, maps), maps
-            )
-        }
+        how = BakeConfig(displacement_size=len(maps.displacement))
+        write_about(out, [registered.model.name], smooth_mm=how.smooth_mm)
+        shape, scan = deformed(registered, maps), load_scan(one.source.take_folder(one.take))
+        relief = facescape_displacement(registered, scan, shape, how).displacement
+        mesh, textures = _mesh(registered, shape), textures_of(registered, maps)
+        return {"clipped_texels": write_facescape(out, subject, one.name, mesh, textures, relief)}
 
     return _each_take(gather(builds, purpose), out, write)
 

@@ -31,19 +31,23 @@ class Gathered:
     subjects: Mapping[Subject, tuple[SourceTake, ...]]
     refused: Mapping[str, str]
     """Build folder -> why nothing of it goes out."""
-    refused_subjects: Mapping[str, str]
-    """Build folder -> pseudonym, of those refused whose consent names one."""
     left_out: Mapping[str, str]
     """`<build folder>: <take>` -> why it does not."""
 
 
 def gather(
-    builds: Sequence[Path], purpose: Purpose, *, today: datetime.date | None = None
-) -> Gathered:
+    builds: Sequence[Path], purpose: Purpose, *, shards: Path | None = None,
+    today: datetime.date | None = None,
+) -> Gathered:  # fmt: skip
     """Read build folders and sort their takes by subject.
 
     A build folder holds one session, and a session one subject; a subject may have several.
     One that cannot be read or may not go out does not stop the others.
+
+    Parameters
+    ----------
+    shards : Path, optional
+        Where an earlier export may have left shards of those who may not go out any more.
 
     Raises
     ------
@@ -54,18 +58,15 @@ def gather(
         raise InputError("a build folder is given twice")
     found: dict[Subject, list[tuple[Source, Take]]] = {}
     refused: dict[str, str] = {}
-    refused_subjects: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for build in builds:
+        left = ""
         try:
             source = load_source(build)
-            pseudonym = pseudonym_of(source.session)
-            if pseudonym is not None:
-                refused_subjects[str(build)] = pseudonym
+            left = _left_shard(pseudonym_of(source.session), shards)
             subject = _known(subject_of(source.session, purpose, today=today), list(found))
-            refused_subjects.pop(str(build), None)
         except EXPECTED as error:
-            refused[str(build)] = reason_of(error)
+            refused[str(build)] = reason_of(error) + left
             continue
         found.setdefault(subject, []).extend((source, take) for take in source.takes)
         left_out |= {f"{build}: {take}": reason for take, reason in source.left_out.items()}
@@ -78,9 +79,15 @@ def gather(
             SourceTake(source=source, take=take, name=name)
             for (source, take), name in zip(takes, names, strict=True)
         )
-    return Gathered(
-        subjects=subjects, refused=refused, refused_subjects=refused_subjects, left_out=left_out
-    )
+    return Gathered(subjects=subjects, refused=refused, left_out=left_out)
+
+
+def _left_shard(pseudonym: str | None, shards: Path | None) -> str:
+    """Say where a subject who may not go out (any more) is in the dataset from before."""
+    if pseudonym is None or shards is None:
+        return ""
+    path = shards / f"{pseudonym}.h5"
+    return f"; {path} of an earlier export is still there, delete it" if path.is_file() else ""
 
 
 def _known(subject: Subject, before: Sequence[Subject]) -> Subject:

@@ -29,7 +29,7 @@ from ..store import CaptureRecord, write_shard
 from ..topologyfile import topology_of, write_topology
 from .datasheet import datasheet
 from .figures import capture_figures
-from .gathering import Gathered, SourceTake, gather
+from .gathering import SourceTake, gather
 from .provenance import config_of, sha256_of
 from .records import MOST_SIDE_PX, TakeResults, capture_record
 from .subjects import Subject, splits_of
@@ -109,7 +109,7 @@ def export_hdf5(builds: Sequence[Path], out: Path, config: ExportConfig) -> dict
     """
     if config.image_px < 16:
         raise InputError(f"image_px: {config.image_px}, but photographs need 16 px and more")
-    gathered = gather(builds, config.purpose)
+    gathered = gather(builds, config.purpose, shards=out / "subjects")
     record = _known_export(out, config, [s.pseudonym for s in gathered.subjects])
     write_json(out / EXPORT_FILE, record)  # first: what is killed can be gone on with
     failed = dict(gathered.left_out)
@@ -130,7 +130,7 @@ def export_hdf5(builds: Sequence[Path], out: Path, config: ExportConfig) -> dict
         "splits": {entry.id: entry.split for entry in manifest.subjects},
         "captures": manifest.n_captures,
         "images": manifest.n_images,
-        "refused": _with_leftovers(out, gathered),
+        "refused": dict(gathered.refused),
         "failed": failed,
     }
 
@@ -277,16 +277,6 @@ def _finish(out: Path, config: ExportConfig, record: dict[str, Any]) -> Any:
     write_text(out / "LICENSE", config.licence.strip() + "\n")
     write_text(out / "DATASHEET.md", datasheet(name, record, splits))
     return write_manifest(out, name=name, licence=config.licence, splits=splits)
-
-
-def _with_leftovers(out: Path, gathered: Gathered) -> dict[str, str]:
-    """Say where a subject that may not go out (any more) is in the dataset from before."""
-    refused = dict(gathered.refused)
-    for build, pseudonym in gathered.refused_subjects.items():
-        path = out / "subjects" / f"{pseudonym}.h5"
-        if path.is_file():
-            refused[build] += f"; {path} of an earlier export is still there, delete it"
-    return refused
 
 
 def _is_whole(path: Path, known: Mapping[str, Any]) -> bool:

@@ -21,6 +21,8 @@ from .encoding import (
 
 _PRIMARIES = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)  # of sRGB: R, G, B, white
 
+_ALONG = "smooth vertex normal, + outward"
+
 
 def write_png16(folder: Path, maps: Maps, *, step_mm: float = STEP_MM) -> list[Path]:
     """Write `displacement.png`, `normal.png`, `tangent_normal.png` (16 bits) and `valid.png`.
@@ -46,8 +48,8 @@ def write_png16(folder: Path, maps: Maps, *, step_mm: float = STEP_MM) -> list[P
         "scale_mm": step_mm,
         "offset": OFFSET,
         "clipped": coded.n_clipped,
-        "base": "M1, the registered mesh with the deformation map",
-        "direction": "smooth vertex normal, + outward",
+        "base": str(maps.base),
+        "direction": _ALONG,
         "row_0": "v = 1",
     }
     write_json(folder / "displacement.json", about)
@@ -55,13 +57,18 @@ def write_png16(folder: Path, maps: Maps, *, step_mm: float = STEP_MM) -> list[P
 
 
 def write_albedo(path: Path, maps: Maps) -> list[Path]:
-    """Write the albedo as sRGB, PNG or JPEG (quality 98) by the suffix; nothing without one."""
+    """Write the albedo as sRGB, PNG or JPEG (quality 98) by the suffix; nothing without one.
+
+    Beside it goes `<name>_valid.png`: white where it is the colour of measured surface.
+    """
     if not maps.albedo.size:
         return []
     color = coded_color(maps.albedo)
     is_jpeg = path.suffix.lower() in (".jpg", ".jpeg")
     write_bytes(path, jpeg(color, quality=TEXTURE_QUALITY) if is_jpeg else png(color))
-    return [path]
+    valid = path.with_name(f"{path.stem}_valid.png")
+    write_bytes(valid, png(maps.albedo_valid.astype(np.uint8) * 255))
+    return [path, valid]
 
 
 def write_exr(folder: Path, maps: Maps) -> list[Path]:
@@ -81,10 +88,16 @@ def write_exr(folder: Path, maps: Maps) -> list[Path]:
         "normal": maps.normal,
         "tangent_normal": maps.tangent_normal,
     }
-    units = {"displacement": "mm", "deformation": "mm"}
+    meaning = {
+        "displacement": {"unit": "mm", "base": str(maps.base), "direction": _ALONG},
+        "deformation": {"unit": "mm", "base": "M0", "frame": "head, unposed"},
+        "normal": {"unit": "unit vector", "frame": "head"},
+        "tangent_normal": {"unit": "unit vector", "frame": "x along +u, y along +v, z outward"},
+    }
     written = []
     for name, values in plain.items():
-        header: dict[str, Any] = {"facekit_unit": units.get(name, "unit vector")}
+        told = {**meaning[name], "row_0": "v = 1"}
+        header: dict[str, Any] = {f"facekit_{key}": value for key, value in told.items()}
         written.append(_write_exr(folder / f"{name}.exr", values.astype(np.float32), header))
     if maps.albedo.size:
         header = {"facekit_unit": "linear reflectance", "chromaticities": _PRIMARIES}

@@ -227,7 +227,7 @@ def _put_maps(
     }
     attributes["maps/displacement"] = {
         "direction": "smooth vertex normal of M1, + outward",
-        "base": "M1",
+        "base": str(maps.base),
     }
     for name in ("normal", "tangent_normal") if normals else ():
         values = coded_normals(getattr(maps, name))

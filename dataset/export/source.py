@@ -13,7 +13,7 @@ from ...calibration.check import REPAIRED_FILE
 from ...calibration.rigfile import RIG_FILE, load_rig, load_rig_record
 from ...capture.session import SESSION_FILE, Session, Take, TakeKind, load_session
 from ...core.errors import InputError, SchemaError
-from ...core.facemodel.load import load_face_model
+from ...core.facemodel.load import MODEL_NAMES, load_face_model
 from ...core.facemodel.model import FaceModel
 from ...core.files import STAGE_RECORD, hash_of, read_json, sha256_file
 from ...core.geometry.camera import Rig
@@ -166,7 +166,7 @@ def model_of(build: Path, take_folder: Path) -> FaceModel:
     told = str(read_json(build / SUMMARY).get("model", name))
     beside = build / told
     try:
-        model = _loaded(str(beside) if beside.exists() else told)
+        model = _loaded(told if told in MODEL_NAMES or not beside.exists() else str(beside))
     except InputError as error:
         raise InputError(f"{path}: its face model cannot be had: {error}") from error
     record = build / STAGES_FOLDER / "register" / STAGE_RECORD

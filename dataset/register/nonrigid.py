@@ -37,11 +37,11 @@ ROUNDS = (
     Round(reach_mm=6.0, cosine=0.6, stretch=30.0, bending=3000.0, n_solves=2),
     Round(reach_mm=4.0, cosine=0.7, stretch=5.0, bending=300.0, n_solves=2),
     Round(reach_mm=3.0, cosine=0.75, stretch=1.0, bending=30.0, n_solves=2),
-    Round(reach_mm=2.0, cosine=0.8, stretch=0.1, bending=60.0, n_solves=2),
+    Round(reach_mm=2.0, cosine=0.8, stretch=0.1, bending=240.0, n_solves=2),
 )
-"""The last bending follows waves of some 12 mm by half: finer relief is left to the displacement
-map, where it looks like skin. Vertices that follow it make the map a pattern of the model's
-triangles."""
+"""The last bending follows waves of some 17 mm by half, of 45 mm but for some hundredths: finer
+relief is left to the displacement map, where it looks like skin. Vertices that follow it take from
+the map what it is for, and more of it where the model has more vertices."""
 _TANGENT = 0.002  # of the data's weight holds offsets along the surface back
 _FADE = 2e-3  # per mm²: holds offsets back where there is no scan
 _TRUSTED = 0.15  # scan trusted as far as that supports a vertex fully

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.arrays import AnyFloats, Floats
+from ...core.arrays import AnyFloats, Floats, Floats32
 from ...core.errors import InputError, SchemaError
 from ...core.facemodel.model import FaceModel
 from ...core.files import atomic_path
@@ -60,14 +60,8 @@ def load_registered(folder: Path, model: FaceModel) -> Registered:
         holds numbers that are not finite.
     """
     path = folder / REGISTERED_FILE
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; register the take first")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            values = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path}: damaged ({error}); register the take again") from error
-    _check_header(path, values, model)
+    values = _values(path)
+    _check_model(path, values, model)
     v = model.n_vertices
     shapes: dict[str, tuple[int, ...]] = {
         "scale": (),
@@ -80,12 +74,9 @@ def load_registered(folder: Path, model: FaceModel) -> Registered:
         "residual": (v,),
     }
     read = {name: _array(path, values, name, shape) for name, shape in shapes.items()}
-    scale, R = float(read["scale"]), read["R"]
-    if scale <= 0 or not np.allclose(R @ R.T, np.eye(3), atol=1e-6) or np.linalg.det(R) < 0:
-        raise SchemaError(f"{path}: scale and R are no similarity; register the take again")
     return Registered(
         model=model,
-        world_from_head=Similarity(scale=scale, R=R, t=read["t"]),
+        world_from_head=_pose(path, read),
         identity=read["identity"],
         expression=read["expression"],
         offset=read["offset"],
@@ -94,18 +85,53 @@ def load_registered(folder: Path, model: FaceModel) -> Registered:
     )
 
 
-def _check_header(path: Path, values: dict[str, AnyFloats], model: FaceModel) -> None:
+def load_fit(folder: Path, n_vertices: int) -> tuple[Similarity, Floats32]:
+    """Read `world_from_head` and the residual (V,), mm, alone: they need no face model.
+
+    Raises
+    ------
+    InputError, SchemaError
+        As `load_registered`.
+    """
+    path = folder / REGISTERED_FILE
+    values = _values(path)
+    shapes: dict[str, tuple[int, ...]] = {"scale": (), "R": (3, 3), "t": (3,)}
+    read = {name: _array(path, values, name, shape) for name, shape in shapes.items()}
+    residual = _array(path, values, "residual", (n_vertices,))
+    return _pose(path, read), residual.astype(np.float32)
+
+
+def _values(path: Path) -> dict[str, AnyFloats]:
+    """Read a `registered.npz` and check that it is one."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; register the take first")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            values = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path}: damaged ({error}); register the take again") from error
     found = str(values.get("format")), str(values.get("version"))
     if found != (_FORMAT, str(_VERSION)):
         raise SchemaError(
             f"{path}: format {found[0]!r} version {found[1]}, but this facekit reads "
             f"{_FORMAT} version {_VERSION}"
         )
+    return values
+
+
+def _check_model(path: Path, values: dict[str, AnyFloats], model: FaceModel) -> None:
     if str(values.get("model")) != model.name:
         raise SchemaError(
             f"{path}: registered with the face model {str(values.get('model'))!r}, "
             f"but {model.name!r} was given"
         )
+
+
+def _pose(path: Path, read: dict[str, Floats]) -> Similarity:
+    scale, R = float(read["scale"]), read["R"]
+    if scale <= 0 or not np.allclose(R @ R.T, np.eye(3), atol=1e-6) or np.linalg.det(R) < 0:
+        raise SchemaError(f"{path}: scale and R are no similarity; register the take again")
+    return Similarity(scale=scale, R=R, t=read["t"])
 
 
 def _array(path: Path, values: dict[str, AnyFloats], name: str, shape: tuple[int, ...]) -> Floats:

@@ -1,6 +1,7 @@
 """Maps against the true ones: exact answers where the scan is the true surface."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from facekit.benchmarks.dataset_bench_maps import (
 from facekit.benchmarks.dataset_bench_pictures import draw_albedo, draw_displacement
 from facekit.benchmarks.dataset_bench_scan import SESSION, make_scans
 from facekit.benchmarks.dataset_bench_truth import TakeTruth, load_take_truth
-from facekit.core.geometry.transform import Similarity
 from facekit.core.imaging.imageio import read_image
 from facekit.dataset.bake.chart import chart
 from facekit.dataset.bake.config import BakeConfig
@@ -39,17 +39,8 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> TakeTruth:
 
 
 @pytest.fixture(scope="module")
-def registered(truth: TakeTruth) -> Registered:
-    model = truth.model
-    return Registered(
-        model=model,
-        world_from_head=Similarity(scale=1.0, R=np.eye(3), t=np.zeros(3)),
-        identity=np.zeros(model.n_identity),
-        expression=np.zeros(model.n_expression),
-        offset=truth.vertices - model.mean,
-        support=np.ones(model.n_vertices, np.float32),
-        residual=np.zeros(model.n_vertices, np.float32),
-    )
+def registered(truth: TakeTruth, registered_on: Callable[..., Registered]) -> Registered:
+    return registered_on(truth.model, offset=truth.vertices - truth.model.mean)
 
 
 @pytest.fixture(scope="module")

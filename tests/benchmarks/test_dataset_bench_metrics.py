@@ -1,6 +1,7 @@
 """The dataset benchmark's figures: exact answers where the registration is known."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,21 +60,16 @@ def truth(folder: Path, case: SubjectCase) -> TakeTruth:
     return load_take_truth(folder / SESSION, TAKE, case.head)
 
 
-def at(truth: TakeTruth, vertices: Floats) -> Registered:
-    """Return a registration whose vertices lie at `vertices`."""
-    model = truth.model
-    return Registered(
-        model=model,
-        world_from_head=IDENTITY,
-        identity=np.zeros(model.n_identity),
-        expression=np.zeros(model.n_expression),
-        offset=vertices - model.mean,
-        support=np.ones(model.n_vertices, np.float32),
-        residual=np.zeros(model.n_vertices, np.float32),
-    )
+At = Callable[[TakeTruth, Floats], Registered]
 
 
-def test_the_truth_as_registration_has_no_error(truth: TakeTruth, folder: Path) -> None:
+@pytest.fixture(scope="session")
+def at(registered_on: Callable[..., Registered]) -> At:
+    """Give a maker of registrations whose vertices lie somewhere."""
+    return lambda truth, vertices: registered_on(truth.model, offset=vertices - truth.model.mean)
+
+
+def test_the_truth_as_registration_has_no_error(truth: TakeTruth, folder: Path, at: At) -> None:
     scan = load_scan(folder, TAKE).mesh
     error = registration_error(at(truth, truth.vertices), scan, truth)
     # float32 rays and points
@@ -86,7 +82,9 @@ def test_the_truth_as_registration_has_no_error(truth: TakeTruth, folder: Path) 
     assert error.surface_beyond_scan_mm == pytest.approx(-error.scan_median_mm, abs=1e-4)
 
 
-def test_vertices_that_slide_show_in_correspondence_alone(truth: TakeTruth, folder: Path) -> None:
+def test_vertices_that_slide_show_in_correspondence_alone(
+    truth: TakeTruth, folder: Path, at: At
+) -> None:
     scan = load_scan(folder, TAKE).mesh
     normals = vertex_normals(truth.mesh.vertices, truth.mesh.faces)[: truth.model.n_vertices]
     along = np.cross(normals, [0.0, 1.0, 0.0])
@@ -98,7 +96,7 @@ def test_vertices_that_slide_show_in_correspondence_alone(truth: TakeTruth, fold
     assert error.surface_median_mm < 0.15
 
 
-def test_vertices_off_the_surface_show_in_both(truth: TakeTruth, folder: Path) -> None:
+def test_vertices_off_the_surface_show_in_both(truth: TakeTruth, folder: Path, at: At) -> None:
     scan = load_scan(folder, TAKE).mesh
     normals = vertex_normals(truth.mesh.vertices, truth.mesh.faces)[: truth.model.n_vertices]
     error = registration_error(at(truth, truth.vertices + 0.3 * normals), scan, truth)
@@ -107,7 +105,7 @@ def test_vertices_off_the_surface_show_in_both(truth: TakeTruth, folder: Path) -
     assert error.along_median_mm < 0.05
 
 
-def test_a_moved_landmark_is_named(truth: TakeTruth, folder: Path) -> None:
+def test_a_moved_landmark_is_named(truth: TakeTruth, folder: Path, at: At) -> None:
     vertices = truth.vertices.copy()
     vertices[truth.model.landmarks68[54]] += (0.0, 7.0, 0.0)
     error = registration_error(at(truth, vertices), load_scan(folder, TAKE).mesh, truth)
@@ -115,7 +113,9 @@ def test_a_moved_landmark_is_named(truth: TakeTruth, folder: Path) -> None:
     assert error.landmark_mm == 0
 
 
-def test_the_scan_against_itself_makes_the_round_trip(truth: TakeTruth, folder: Path) -> None:
+def test_the_scan_against_itself_makes_the_round_trip(
+    truth: TakeTruth, folder: Path, at: At
+) -> None:
     scan = load_scan(folder, TAKE).mesh
     registered = at(truth, truth.vertices)
     same = round_trip(scan, scan, registered, face=truth.measured)

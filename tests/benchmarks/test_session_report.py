@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -133,19 +134,9 @@ def test_names_are_escaped(session_folder: Path, tmp_path: Path) -> None:
     assert "<b>middle</b>" in str(Text(page))
 
 
-def write_registration(build: Path) -> None:
+def write_registration(build: Path, registered_on: Callable[..., Registered]) -> None:
     """Write what `build-dataset` leaves of a registered take, with maps of 16 texels."""
-    model = procedural_head()
-    n, m = model.n_vertices, 16
-    registered = Registered(
-        model=model,
-        world_from_head=Similarity(scale=1.0, R=np.eye(3), t=np.zeros(3)),
-        identity=np.zeros(model.n_identity),
-        expression=np.zeros(model.n_expression),
-        offset=np.zeros((n, 3)),
-        support=np.ones(n, np.float32),
-        residual=np.zeros(n, np.float32),
-    )
+    registered, m = registered_on(procedural_head()), 16
     flat, up = np.zeros((m, m), np.float32), np.zeros((m, m, 3), np.float32)
     up[..., 2] = 1
     maps = Maps(
@@ -159,7 +150,9 @@ def write_registration(build: Path) -> None:
     write_json(build / "build.json", {"takes": {"neutral": entry}, "failed": {}})
 
 
-def test_everything_made_is_shown(virtual_folder: Path, tmp_path: Path) -> None:
+def test_everything_made_is_shown(
+    virtual_folder: Path, tmp_path: Path, registered_on: Callable[..., Registered]
+) -> None:
     rng = np.random.default_rng(0)
     root = virtual_folder.parent
     residuals = {
@@ -176,7 +169,7 @@ def test_everything_made_is_shown(virtual_folder: Path, tmp_path: Path) -> None:
     (root / "build" / "stability.json").write_text(json.dumps({"takes": {"neutral": steady}}))
     with stage_run(root / "build", StageKey(stage="build", config={}, inputs={})):
         pass
-    write_registration(root / "build")
+    write_registration(root / "build", registered_on)
     page = write_report(
         virtual_folder,
         calibration_folder=root / "calibration",

@@ -2,41 +2,24 @@
 
 import itertools
 
-import numpy as np
 import pytest
 
-from facekit.core.errors import ConfigError, RegistrationError
+from facekit.core.errors import ConfigError, FacekitError, RegistrationError
 from facekit.core.files import read_json
-from facekit.core.geometry.transform import Similarity
 from facekit.dataset import groundtruth, registerstage
 from facekit.dataset.groundtruth import GroundTruthConfig, Shard, build_ground_truth
-from facekit.dataset.register.registered import Registered
 
 TINY = GroundTruthConfig(megapixels=1.0, start_megapixels=0.005)
 
 
-def laid(model, scan):
-    """Return a registration that says nothing of the scan."""
-    n = model.n_vertices
-    return Registered(
-        model=model,
-        world_from_head=Similarity(scale=1.0, R=np.eye(3), t=np.zeros(3)),
-        identity=np.zeros(model.n_identity),
-        expression=np.zeros(model.n_expression),
-        offset=np.zeros((n, 3)),
-        support=np.ones(n, np.float32),
-        residual=np.zeros(n, np.float32),
-    )
-
-
 @pytest.fixture
-def calls(monkeypatch):
+def calls(monkeypatch, registered_on):
     """Put registration and baking aside: what is tested is who is asked for what."""
     asked = []
 
     def register(model, scans, config):
         asked.append(len(scans))
-        return [laid(model, scan) for scan in scans]
+        return [registered_on(model) for _ in scans]
 
     monkeypatch.setattr(registerstage, "register_takes", register)
     monkeypatch.setattr(groundtruth, "bake_take", lambda *_, **__: {"maps": {}})
@@ -78,7 +61,58 @@ def test_shards_build_meshes_and_the_last_run_registers(ball, calls, tmp_path):
         assert calls == [2] * (index - 1)  # the first has to wait for the second
 
 
-def test_one_take_that_shows_no_face_stops_no_other(ball, calls, monkeypatch, tmp_path):
+def test_the_summary_knows_the_takes_of_all_shards(ball, calls, tmp_path):
+    session = ball.session(tmp_path / "session", takes=("smile", "frown"))
+    build = tmp_path / "build"
+    first = build_ground_truth(session, ball.rig, build, TINY, shard=Shard(index=1, count=2))
+    assert first["registration_waits_for"] == ["frown"]
+    build_ground_truth(session, ball.rig, build, TINY, shard=Shard(index=2, count=2))
+    takes = read_json(build / "build.json")["takes"]
+    assert list(takes) == ["smile", "frown"]
+    for figures in takes.values():
+        assert figures["vertices"] > 0  # of the mesh, whichever shard made it
+        assert "maps" in figures
+
+
+def test_registration_does_not_wait_for_a_take_that_failed(ball, calls, tmp_path):
+    session = ball.session(tmp_path / "session", takes=("smile", "frown", "grin"))
+    for shot in session.take("frown").shots:
+        (session.folder / shot.file).write_bytes(b"no photograph")
+    build = tmp_path / "build"
+    with pytest.raises(FacekitError, match="frown"):  # all that this shard has
+        build_ground_truth(session, ball.rig, build, TINY, shard=Shard(index=2, count=3))
+    for index in (1, 3):
+        told = build_ground_truth(session, ball.rig, build, TINY, shard=Shard(index=index, count=3))
+    assert calls == [2]
+    assert told["takes"].keys() == {"smile", "grin"}
+    summary = read_json(build / "build.json")
+    assert summary["failed"].keys() == {"frown"}
+    assert summary["takes"].keys() == {"smile", "grin"}
+
+
+def test_a_run_of_one_take_keeps_what_is_known_of_the_others(ball, calls, tmp_path):
+    session = ball.session(tmp_path / "session", takes=("smile", "frown"))
+    build = tmp_path / "build"
+    build_ground_truth(session, ball.rig, build, TINY)
+    told = build_ground_truth(session, ball.rig, build, TINY, takes=["frown"])
+    assert told["takes"].keys() == {"frown"}
+    assert read_json(build / "build.json")["takes"].keys() == {"smile", "frown"}
+
+
+def test_a_damaged_mesh_stops_no_other_take(ball, calls, tmp_path):
+    session = ball.session(tmp_path / "session", takes=("smile", "frown"))
+    build = tmp_path / "build"
+    build_ground_truth(session, ball.rig, build, TINY)
+    (build / "smile" / "mesh.ply").write_bytes(b"ply\nformat ascii 1.0\nend_header\n")
+    told = build_ground_truth(session, ball.rig, build, TINY)
+    assert told["failed"].keys() == {"smile"}
+    assert "mesh.ply" in told["failed"]["smile"]
+    assert calls == [2, 1]
+
+
+def test_one_take_that_shows_no_face_stops_no_other(
+    ball, calls, monkeypatch, registered_on, tmp_path
+):
     session = ball.session(tmp_path / "session", takes=("smile", "frown"))
     seen = []
 
@@ -86,7 +120,7 @@ def test_one_take_that_shows_no_face_stops_no_other(ball, calls, monkeypatch, tm
         seen.append(len(scans))
         if len(scans) == 2 or len(seen) == 2:
             raise RegistrationError("no face in this scan")
-        return [laid(model, scan) for scan in scans]
+        return [registered_on(model) for _ in scans]
 
     monkeypatch.setattr(registerstage, "register_takes", register)
     summary = build_ground_truth(session, ball.rig, tmp_path / "build", TINY, jobs=2)
@@ -95,6 +129,14 @@ def test_one_take_that_shows_no_face_stops_no_other(ball, calls, monkeypatch, tm
     assert (tmp_path / "build/smile/mesh.ply").is_file()
     assert "maps" in summary["takes"]["frown"]
     assert "maps" not in summary["takes"]["smile"]
+
+
+def test_a_folder_called_as_a_model_is_not_taken_for_it(ball, calls, monkeypatch, tmp_path):
+    (tmp_path / "builtin").mkdir()
+    monkeypatch.chdir(tmp_path)
+    session = ball.session(tmp_path / "session")
+    build_ground_truth(session, ball.rig, tmp_path / "build", TINY)
+    assert read_json(tmp_path / "build/build.json")["model"] == "builtin"
 
 
 def test_without_a_model_there_are_meshes_alone(ball, calls, tmp_path):

@@ -13,6 +13,7 @@ from facekit.dataset.meshgraph import (
     smooth_normals,
     smoothed,
     surface_normals,
+    widely_smoothed,
 )
 
 
@@ -92,6 +93,17 @@ def test_smoothing_keeps_constants_and_lone_vertices(cap):
     values = np.full(len(cap.vertices) + 1, 0.25)
     values[-1] = 7.0
     np.testing.assert_allclose(smoothed(values, graph, n_passes=5), values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_passes", [1, 2, 7, 300])
+def test_wide_smoothing_is_smoothing_many_times(cap, rng, n_passes):
+    graph = mesh_graph(cap.faces, len(cap.vertices) + 1)  # one vertex belongs to no face
+    values = rng.normal(size=(len(cap.vertices) + 1, 2))
+    found = widely_smoothed(values, graph, n_passes=n_passes)
+    for k in range(2):
+        many = smoothed(values[:, k], graph, n_passes=n_passes)
+        # float32 sums of up to 300 numbers of size one, and the bell curve's end
+        np.testing.assert_allclose(found[:, k], many, atol=2e-5)
 
 
 def test_parts_are_those_joined_by_kept_faces(cap, rng):

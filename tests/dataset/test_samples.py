@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from facekit.benchmarks.dataset_bench_store import drawn_capture, drawn_topology, write_drawn
-from facekit.core.errors import InputError
+from facekit.core.errors import InputError, SchemaError
 from facekit.dataset.displacementcode import decoded_displacement
 from facekit.dataset.manifest import split_of, write_manifest
 from facekit.dataset.samples import MOST_OPEN, FaceDataset
@@ -148,6 +148,36 @@ def test_wrong_wishes_are_refused(stored: Stored, how: dict, says: str) -> None:
         FaceDataset(stored[0], **how)
     if says.startswith("has no"):
         assert len(FaceDataset(stored[0], skip_incomplete=True, **how)) == 0
+
+
+def test_a_shard_that_took_anothers_name_is_not_read(stored: Stored, tmp_path: Path) -> None:
+    """The second reading is of a file that was never verified, and holds another person."""
+    root = tmp_path / "dataset"
+    shutil.copytree(stored[0], root)
+    data = FaceDataset(root, keys=["maps/valid"])
+    data[0]
+    first, second = sorted((root / "subjects").glob("*.h5"))[:2]
+    shutil.copy(second, tmp_path / "other.h5")
+    os.replace(tmp_path / "other.h5", first)
+    data[0]  # what is open stays the file that it was
+    data.close()
+    for again in (data, FaceDataset(root, keys=["maps/valid"], verify="off")):
+        with pytest.raises(SchemaError, match="holds subject"):
+            again[0]
+
+
+@pytest.mark.parametrize("locking", [True, False])
+def test_a_shard_may_be_open_elsewhere(stored: Stored, locking: bool) -> None:
+    """In the same process HDF5 asks for one way of locking; a notebook has h5py's."""
+    data = FaceDataset(stored[0], keys=["maps/valid"])
+    path = min((stored[0] / "subjects").glob("*.h5"))
+    with h5py.File(path, locking=locking):
+        data[0]
+    data.close()
+    data[0]
+    with h5py.File(path):
+        data[0]
+    data.close()
 
 
 def loaded(stored: Stored, *, start: str, workers: int, epochs: int) -> None:

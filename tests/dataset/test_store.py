@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -187,6 +188,33 @@ def test_versions(shard: Path, record: CaptureRecord, monkeypatch: pytest.Monkey
     verify_shard(shard, read_data=True)  # an old file, without the field that 1.1 brought
     with pytest.raises(SchemaError, match="maps/later is missing"):
         verify_shard(reversioned(shard, "1.1.0"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda f: f.attrs.__setitem__("age", 33), "/: its attribute 'age' is none of the format"),
+        (lambda f: f["captures/E01/maps"].attrs.__setitem__("x", 1), "'x' is none of the format"),
+        (
+            lambda f: f["captures/E01/maps/valid"].attrs.__setitem__("x", 1),
+            "maps/valid: its attribute 'x' is none of the format",
+        ),
+        (lambda f: f.create_group("notes"), "/notes: nothing of the format"),
+        (lambda f: f.create_group("captures/E01/notes"), "notes: a group of no field"),
+        (
+            lambda f: f["captures/E01/maps/displacement"].attrs.__setitem__("base", "M7"),
+            "its attribute 'base' is 'M7', but the format has curved, flat, M1",
+        ),
+    ],
+)
+def test_what_is_not_of_the_format_is_refused(shard: Path, change: Any, says: str) -> None:
+    """An attribute may describe a person as well as a field may; a later version may have it."""
+    with h5py.File(shard, "r+") as file:
+        change(file)
+    with pytest.raises(SchemaError, match=re.escape(says)):
+        verify_shard(shard)
+    if "base" not in says:
+        verify_shard(reversioned(shard, "1.7.0"))
 
 
 def test_topology_round_trip(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from facekit.capture.session import SESSION_FILE, Session, TakeKind, load_sessio
 from facekit.capture.virtual import studio
 from facekit.capture.virtual.studio import StudioConfig, make_session
 from facekit.capture.virtual.truth import load_truth
-from facekit.core.errors import ConfigError, InputError, ModelFileError, SchemaError
+from facekit.core.errors import ConfigError, InputError, SchemaError
 from facekit.core.files import sha256_file
 from facekit.core.geometry.mesh import vertex_normals
 from facekit.core.imaging.imageio import read_image
@@ -183,8 +183,17 @@ def test_unusable_settings_are_refused_before_anything_is_written(
 
 
 def test_a_head_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match=r"nobody\.npz"):
+    with pytest.raises(InputError, match=r"nobody\.npz"):
         make_session(replace(SMALL, head=str(tmp_path / "nobody.npz")), tmp_path / "session")
+
+
+def test_registered_heads_are_known_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_ASSETS", str(tmp_path))
+    with pytest.raises(InputError, match="facekit assets add ict"):
+        studio.load_head("ict")
+    assert studio.load_head("builtin").name == studio.load_head("procedural").name
 
 
 def test_the_ict_head_plugs_in(tmp_path: Path, shared_data: Path) -> None:

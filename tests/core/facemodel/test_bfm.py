@@ -133,7 +133,7 @@ def test_pickled_uvs_are_not_opened(tmp_path: Path, written: Path) -> None:
     [
         ("meanshape", lambda a: None, "meanshape: absent"),
         ("skinmask", lambda a: None, "skinmask: absent"),
-        ("idBase", lambda a: a[:, :79], r"idBase: shape .* has 80"),
+        ("idBase", lambda a: a[:, :79], r"idBase: shape .* \(numbers of the shape, 80\) belongs"),
         ("exBase", lambda a: a[:-3], "exBase: shape"),
         ("texBase", lambda a: np.where(a > 3, np.nan, a), "texBase: holds NaN"),
         ("meanshape", lambda a: a[:, :-1], "shape"),
@@ -141,6 +141,10 @@ def test_pickled_uvs_are_not_opened(tmp_path: Path, written: Path) -> None:
         ("meanshape", lambda a: a.reshape(-1, 3)[:, [0, 2, 1]].reshape(1, -1), "axes"),
         ("tri", lambda a: a - 1, "tri: indices 0 to"),
         ("tri", lambda a: a + 0.5, "tri: indices are not whole"),
+        ("tri", lambda a: a.T, r"tri: shape \(3, .* \(triangles, 3\) belongs"),
+        ("tri", lambda a: a[:, [0, 0, 1]], "tri: .* name a vertex twice"),
+        ("tri", lambda a: a[:, ::-1], "tri: triangles are wound clockwise"),
+        ("meanshape", lambda a: a.T, r"meanshape: shape .* \(1, numbers of the shape\) belongs"),
         ("point_buf", lambda a: a + 1, "point_buf: indices"),
         ("keypoints", lambda a: a[:, :5], "keypoints: shape"),
         ("frontmask2_idx", lambda a: a + 10**6, "frontmask2_idx: indices"),
@@ -179,9 +183,33 @@ def test_a_truncated_file_says_which_field_it_ends_in(
             load_bfm(path)
 
 
+def test_counting_from_nought_is_seen_by_what_vertices_say_of_their_triangles(
+    tmp_path: Path, fields: Any, small_face: Any
+) -> None:
+    """Both files hold 1 to n only: no index alone is out of range."""
+    faces = small_face.faces
+    around = np.full((len(small_face.vertices), 8), len(faces))
+    for vertex in range(len(around)):
+        own = np.flatnonzero((faces == vertex).any(axis=1))[:8]
+        around[vertex, : len(own)] = own
+    path = tmp_path / "BFM_model_front.mat"
+    whole = dict(fields) | {"point_buf": around + 1.0}
+    scipy.io.savemat(path, whole)
+    load_bfm(path)
+    low = np.where(faces == 0, 1, faces).astype(float)  # from 0, and vertex 0 is in none
+    scipy.io.savemat(path, whole | {"tri": low})
+    with pytest.raises(ModelFileError, match="tri: counts from 0"):
+        load_bfm(path)
+    scipy.io.savemat(path, whole | {"point_buf": np.maximum(around, 1.0)})
+    with pytest.raises(ModelFileError, match="point_buf: counts from 0"):
+        load_bfm(path)
+
+
 def test_absent_and_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such file"):
         load_bfm(tmp_path / "nowhere.mat")
+    with pytest.raises(ModelFileError, match="a folder"):
+        load_bfm(tmp_path)
     (tmp_path / "text.mat").write_text("no such thing\n" * 100)
     with pytest.raises(ModelFileError, match=r"text\.mat: not readable"):
         load_bfm(tmp_path / "text.mat")

@@ -52,6 +52,7 @@ def test_a_truncated_archive_is_refused(tmp_path: Path, shared_data: Path) -> No
         ("neutral", lambda a: a * 10, "neutral"),  # millimetres in place of centimetres
         ("neutral", lambda a: a[:, [0, 2, 1]], "axes"),
         ("tri", lambda a: a + 10**6, "tri"),
+        ("tri", lambda a: a[:, ::-1], "tri: triangles are wound clockwise"),
         ("neutral", lambda a: np.where(a > 5, np.nan, a), "NaN"),
     ],
 )

@@ -1,5 +1,6 @@
 """Meshes come back from disk as they were written; damaged files are one sentence."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,35 @@ def test_attributes_survive_in_ply(tmp_path: Path, rng: np.random.Generator) -> 
     save_mesh(tmp_path / "a.ply", mesh)
     again = load_mesh(tmp_path / "a.ply")
     assert np.array_equal(again.attributes["confidence"], mesh.attributes["confidence"])
+
+
+def textured() -> Mesh:
+    return Mesh(
+        vertices=np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]),
+        faces=np.array([[0, 1, 2], [0, 2, 3]], np.int32),
+        uv=np.array([[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0], [0.75, 0.25]]),
+        faces_uv=np.array([[0, 1, 2], [4, 2, 3]], np.int32),
+        colors=np.full((4, 3), 51, np.uint8),
+    )
+
+
+def test_obj_keeps_texture_coordinates(tmp_path: Path) -> None:
+    save_mesh(tmp_path / "a.obj", textured())
+    lines = (tmp_path / "a.obj").read_text().splitlines()
+    assert [line for line in lines if line.startswith("vt ")][4].split()[1:] == [
+        "0.75000000", "0.25000000",
+    ]  # fmt: skip
+    assert lines[-2:] == ["f 1/1 2/2 3/3", "f 1/5 3/3 4/4"]
+    assert lines[0].split()[4:] == ["0.2000"] * 3
+    np.testing.assert_array_equal(load_mesh(tmp_path / "a.obj").faces, textured().faces)
+
+
+def test_ply_keeps_texture_coordinates_of_vertices(tmp_path: Path) -> None:
+    mesh = dataclasses.replace(textured(), uv=textured().uv[:4], faces_uv=None)
+    save_mesh(tmp_path / "a.ply", mesh)
+    read = trimesh.load(tmp_path / "a.ply", process=False)
+    raw = read.metadata["_ply_raw"]["vertex"]["data"]
+    np.testing.assert_array_equal(np.column_stack([raw["s"], raw["t"]]), mesh.uv)
 
 
 @pytest.mark.parametrize(

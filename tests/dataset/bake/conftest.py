@@ -12,8 +12,6 @@ from facekit.core.geometry.mesh import Mesh, subdivide_loop, vertex_normals
 from facekit.core.geometry.transform import Similarity
 from facekit.dataset.register.registered import Registered, Scan
 
-IDENTICAL = Similarity(scale=1.0, R=np.eye(3), t=np.zeros(3))
-
 
 def grid_faces(n: int) -> np.ndarray:
     """Triangles of an n x n grid of vertices, row after row, counter-clockwise seen from +z."""
@@ -27,26 +25,6 @@ def grid_points(n: int, side: float) -> np.ndarray:
     along = np.linspace(-side / 2, side / 2, n)
     x, y = np.meshgrid(along, along)
     return np.stack([x.ravel(), y.ravel(), np.zeros(n * n)], axis=1)
-
-
-def registered_of(model: FaceModel, **changes: object) -> Registered:
-    """Return the model's mean as it stands, or with other fields."""
-    n = model.n_vertices
-    fields = {
-        "world_from_head": IDENTICAL,
-        "identity": np.zeros(model.n_identity),
-        "expression": np.zeros(model.n_expression),
-        "offset": np.zeros((n, 3)),
-        "support": np.ones(n, np.float32),
-        "residual": np.zeros(n, np.float32),
-    }
-    return Registered(model=model, **(fields | changes))
-
-
-@pytest.fixture(scope="session")
-def registered_on() -> Callable[..., Registered]:
-    """Give a maker of registrations: a model's mean as it stands, or with other fields."""
-    return registered_of
 
 
 def _patch(*, mirrored: bool = False) -> FaceModel:
@@ -104,7 +82,7 @@ class HeadCase:
 
 
 @pytest.fixture(scope="session")
-def head_case() -> HeadCase:
+def head_case(registered_on: Callable[..., Registered]) -> HeadCase:
     """Give a person's face with waves of 6 and 11 mm, 0.1 mm high, in a turned world."""
     model = procedural_head()
     rng = np.random.default_rng(5)
@@ -130,5 +108,5 @@ def head_case() -> HeadCase:
     mesh.attributes["sigma_mm"] = np.full(len(mesh.vertices), 0.02, np.float32)
     offset = fine.vertices[: model.n_vertices] - coarse.vertices
     offset += 0.2 * np.sin(coarse.vertices[:, [1, 2, 0]] / 15)
-    registered = registered_of(model, identity=identity, world_from_head=world, offset=offset)
+    registered = registered_on(model, identity=identity, world_from_head=world, offset=offset)
     return HeadCase(registered, Scan(mesh=mesh))

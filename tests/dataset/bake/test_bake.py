@@ -11,11 +11,12 @@ from facekit.core.errors import ConfigError, EstimationError, InputError, Regist
 from facekit.core.geometry.closest import SurfaceQuery
 from facekit.core.geometry.mesh import vertex_normals
 from facekit.dataset.bake import bake
-from facekit.dataset.bake.bake import bake_maps
+from facekit.dataset.bake.bake import bake_maps, near_scan
 from facekit.dataset.bake.chart import chart
 from facekit.dataset.bake.config import BakeConfig
 from facekit.dataset.bake.detailed import detailed_mesh
 from facekit.dataset.bake.maps import Maps
+from facekit.dataset.bake.scansurface import ScanSurface
 from facekit.dataset.register.registered import Scan
 
 CONFIG = BakeConfig(displacement_size=384, deformation_size=128, albedo_size=64)
@@ -109,3 +110,46 @@ def test_without_enough_skin_the_albedo_keeps_its_light(
     monkeypatch.setattr(bake, "bake_albedo", baked)
     maps = bake_maps(head_case.registered, head_case.scan, [object()], CONFIG)  # type: ignore[list-item]
     np.testing.assert_array_equal(maps.albedo, lit)
+
+
+def test_albedo_is_valid_only_where_the_scan_is_the_surface(
+    head_case: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photographs see every texel here; the scan is cut on one side, and hair hangs over half."""
+    registered, mesh = head_case.registered, head_case.scan.mesh
+    texels = chart(registered.model, CONFIG.albedo_size)
+    shape = registered.shape()
+    within = surface_of(registered, mesh)
+    whole = near_scan(registered.model, shape, within, CONFIG)
+    x = texels.interpolated(shape[:, 0])
+    y = texels.interpolated(shape[:, 1])
+
+    cut = replace(mesh, faces=mesh.faces[(within.vertices[mesh.faces][..., 0] < 0).all(axis=1)])
+    left = near_scan(registered.model, shape, surface_of(registered, cut), CONFIG)
+    assert not left[x > 2 * CONFIG.reach_mm].any()
+    np.testing.assert_array_equal(left[x < -2], whole[x < -2])
+
+    above = within.vertices[:, 1] > 20
+    lifted = mesh.vertices.copy()
+    lifted[above] += 12 * registered.world_from_head.R[:, 2] * registered.world_from_head.scale
+    hair = near_scan(
+        registered.model, shape, surface_of(registered, replace(mesh, vertices=lifted)), CONFIG
+    )
+    front = texels.interpolated(vertex_normals(shape, registered.model.faces)[:, 2]) > 0.7
+    assert whole[front & (y > 30)].mean() > 0.5 and hair[front & (y > 30)].mean() < 0.05
+    np.testing.assert_array_equal(hair[y < 0], whole[y < 0])
+
+    seen = np.ones((CONFIG.albedo_size, CONFIG.albedo_size), bool)
+    monkeypatch.setattr(
+        bake,
+        "bake_albedo",
+        lambda *_, **__: SimpleNamespace(rgb=np.ones((*seen.shape, 3)), valid=seen.copy()),
+    )
+    found = bake_maps(
+        registered, Scan(mesh=cut, landmarks=None, landmark_sigma=None), [object()], CONFIG
+    )  # type: ignore[list-item]
+    assert found.albedo_valid.any() and not found.albedo_valid[x > 2 * CONFIG.reach_mm].any()
+
+
+def surface_of(registered: Any, mesh: Any) -> ScanSurface:
+    return ScanSurface.of(Scan(mesh=mesh, landmarks=None, landmark_sigma=None), registered)

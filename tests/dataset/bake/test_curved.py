@@ -9,7 +9,11 @@ from facekit.core.facemodel.model import FaceModel
 from facekit.dataset.bake.bake import bake_maps
 from facekit.dataset.bake.chart import chart
 from facekit.dataset.bake.config import BakeConfig
-from facekit.dataset.bake.curved import curved_displacement, sagitta
+from facekit.dataset.bake.curved import curved_displacement, flat_displacement, sagitta
+from facekit.dataset.bake.detailed import detailed_mesh
+from facekit.dataset.bake.maps import Base
+
+CONFIG = BakeConfig(displacement_size=512, deformation_size=128, albedo_size=64)
 
 
 def test_sagitta_of_a_sphere(patch: FaceModel) -> None:
@@ -32,9 +36,9 @@ def test_a_plane_has_none(patch: FaceModel) -> None:
 
 
 def test_the_tessellation_goes_and_the_relief_stays(head_case: Any) -> None:
-    config = BakeConfig(displacement_size=512, deformation_size=128, albedo_size=64)
-    maps = bake_maps(head_case.registered, head_case.scan, [], config)
-    curved = curved_displacement(head_case.registered, maps)
+    registered = head_case.registered
+    maps = bake_maps(registered, head_case.scan, [], CONFIG)
+    curved, flat = curved_displacement(registered, maps), flat_displacement(registered, maps)
     texels = chart(head_case.registered.model, 512)
     assert (curved[~texels.inside] == 0).all()
 
@@ -45,5 +49,19 @@ def test_the_tessellation_goes_and_the_relief_stays(head_case: Any) -> None:
         crossing = (face[:, 2:] != face[:, :-2]) & valid[:, 2:] & valid[:, 1:-1] & valid[:, :-2]
         return float(bend[crossing].mean())
 
-    assert creases(curved) < 0.9 * creases(maps.displacement)
-    assert replace(maps, displacement=curved).displacement.std() > 0.05
+    assert creases(curved) < 0.9 * creases(flat)
+    assert curved.std() > 0.05
+
+
+def test_both_bases_give_the_same_surface(head_case: Any) -> None:
+    registered = head_case.registered
+    curved = bake_maps(registered, head_case.scan, [], replace(CONFIG, base=Base.CURVED))
+    flat = bake_maps(registered, head_case.scan, [], replace(CONFIG, base=Base.FLAT))
+    assert (curved.base, flat.base) == (Base.CURVED, Base.FLAT)
+    assert np.abs(curved.displacement - flat.displacement).max() > 0.05
+    for turned in (curved_displacement, flat_displacement):
+        difference = turned(registered, curved) - turned(registered, flat)
+        assert np.abs(difference[curved.valid]).max() < 1e-5
+    ours, theirs = (detailed_mesh(registered, maps, step=2) for maps in (curved, flat))
+    assert np.abs(ours.vertices - theirs.vertices).max() < 1e-4  # float32, half a metre away
+    np.testing.assert_array_equal(curved.normal, flat.normal)

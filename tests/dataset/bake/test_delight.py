@@ -6,6 +6,7 @@ import pytest
 from facekit.core.errors import EstimationError
 from facekit.dataset.bake.albedo_kernels import weighted_quantile
 from facekit.dataset.bake.delight import (
+    Light,
     convolved,
     estimate_light,
     harmonics,
@@ -69,7 +70,7 @@ def test_light_is_found_under_a_fifth_of_other_albedo(rng: np.random.Generator) 
     albedo[brows] *= 0.25
     colors = albedo * (received @ true)[:, None]
     light = estimate_light(colors, received, np.ones(len(colors)), stiffness=1e-4)
-    found, _ = normalised_light(light, received, np.array([0, 0, 1.0]))
+    found, _ = normalised_light(light, received, np.array([0, 0, 1.0]), darkest=0.25)
     ratio = found / (received @ true)
     assert ratio.std() / ratio.mean() < 0.02
     assert light.spread == pytest.approx(0.05, rel=0.5)
@@ -116,3 +117,15 @@ def test_gains_along_a_chain_of_views() -> None:
     found = gains(0.3 * colors, weights, prior=1e-4)
     product = found * true[:, None]
     np.testing.assert_allclose(product, product[0, 0], rtol=1e-3)
+
+
+def test_no_vertex_is_darker_than_told(rng: np.random.Generator) -> None:
+    """A nostril that receives nothing is divided by `darkest`, not by nothing."""
+    normals = _unit_vectors(rng, 200)
+    received = harmonics(normals) * np.array([1, *[2 / 3] * 3, *[1 / 4] * 5])
+    received[:20] = 0
+    light = Light(coefficients=np.array([1.0, 0, 0.5, 0, 0, 0, 0, 0, 0]), spread=0.1)
+    level, _ = normalised_light(light, received, np.array([0, 0, 1.0]), darkest=0.4)
+    assert level.min() == pytest.approx(0.4) and (level[:20] == level.min()).all()
+    free, _ = normalised_light(light, received, np.array([0, 0, 1.0]), darkest=0.01)
+    np.testing.assert_array_equal(level[level > 0.4], free[level > 0.4])

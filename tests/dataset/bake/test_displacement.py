@@ -32,8 +32,9 @@ MakeRegistered = Callable[..., Registered]
 
 def baked(registered: Registered, scan: Scan, **changes: float) -> Measured:
     texels = chart(registered.model, SIZE)
-    config = BakeConfig(displacement_size=SIZE, **changes)
-    return measure(texels, registered.shape(), ScanSurface.of(scan, registered), config)
+    config = BakeConfig(displacement_size=SIZE, **({"margin_mm": 0.0} | changes))
+    surface = ScanSurface.of(scan, registered, margin_mm=config.margin_mm)
+    return measure(texels, registered.shape(), surface, config)
 
 
 def places(model: FaceModel) -> tuple[Floats, Floats]:
@@ -121,6 +122,34 @@ def test_holes_are_filled_smoothly_but_not_valid(
     assert middle > 3 * rim
 
 
+def test_close_to_what_was_not_measured_nothing_is_valid(
+    patch: FaceModel, relief_scan: MakeScan, registered_on: MakeRegistered
+) -> None:
+    scan = relief_scan(waves, side=30.0)  # the patch is 40 mm wide: a border all around
+    away = np.linalg.norm(scan.mesh.vertices[:, :2], axis=1)
+    scan.mesh.attributes["filled"] = (away < 4).astype(np.float32)
+    found = baked(registered_on(patch), scan, margin_mm=1.0)
+    x, y = places(patch)
+    inside, radius = chart(patch, SIZE).inside, np.hypot(x, y)
+    to_border = 15 - np.maximum(np.abs(x), np.abs(y))
+    near = (radius < 4.6) | (to_border < 0.6)  # a diagonal of the grid is longer than a side
+    assert not found.valid[inside & near].any()
+    assert found.valid[inside & (radius > 5.6) & (to_border > 1.6)].all()
+
+
+def test_what_the_scan_hardly_knows_is_not_valid(
+    patch: FaceModel, relief_scan: MakeScan, registered_on: MakeRegistered
+) -> None:
+    scan = relief_scan(waves)
+    x, _ = places(patch)
+    left = scan.mesh.vertices[:, 0] < 0
+    scan.mesh.attributes["sigma_mm"] = np.where(left, 0.3, 0.02).astype(np.float32)
+    found = baked(registered_on(patch), scan)
+    inside = chart(patch, SIZE).inside
+    assert not found.valid[inside & (x < -0.5)].any()
+    assert found.valid[inside & (x > 0.5)].all()
+
+
 def test_sigma_grows_where_rays_meet_the_scan_aslant(
     patch: FaceModel, relief_scan: MakeScan, registered_on: MakeRegistered
 ) -> None:
@@ -165,7 +194,7 @@ def test_facescape_holes_are_not_valid(
     scan = relief_scan(waves, n=111)
     scan.mesh.attributes["filled"] = (scan.mesh.vertices[:, 0] > 0).astype(np.float32)
     registered = registered_on(patch)
-    config = BakeConfig(displacement_size=SIZE)
+    config = BakeConfig(displacement_size=SIZE, margin_mm=0.0)
     found = facescape_displacement(registered, scan, registered.shape(), config)
     x, _ = places(patch)
     inside = chart(patch, SIZE).inside

@@ -1,5 +1,6 @@
 """Maps on disk are those in memory, to the rounding that the format states."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from facekit.core.errors import InputError, SchemaError
 from facekit.dataset.bake.mapfile import MAPS_FILE, load_maps, save_maps
-from facekit.dataset.bake.maps import Maps
+from facekit.dataset.bake.maps import Base, Maps
 
 
 @pytest.fixture
@@ -44,6 +45,21 @@ def test_round_trip(tmp_path: Path, maps: Maps) -> None:
         assert np.degrees(apart.max()) < 0.004
         assert (getattr(back, name)[:10] == 0).all()
     assert [p.name for p in tmp_path.iterdir()] == [MAPS_FILE]
+
+
+@pytest.mark.parametrize("base", Base)
+def test_the_file_says_what_displacement_stands_on(tmp_path: Path, maps: Maps, base: Base) -> None:
+    save_maps(tmp_path, replace(maps, base=base))
+    assert load_maps(tmp_path).base is base
+
+
+def test_the_first_version_stood_on_flat_triangles(tmp_path: Path, maps: Maps) -> None:
+    save_maps(tmp_path, replace(maps, base=Base.CURVED))
+    path = tmp_path / MAPS_FILE
+    with np.load(path) as archive:
+        first = {name: archive[name] for name in archive.files if name != "base"}
+    np.savez(path, **(first | {"version": np.array(1)}))
+    assert load_maps(tmp_path).base is Base.FLAT
 
 
 def test_zero_stays_zero_and_far_is_clipped(tmp_path: Path, maps: Maps) -> None:

@@ -10,6 +10,8 @@ from click.testing import CliRunner, Result
 
 from facekit.capture.sidecar import Purpose
 from facekit.core.commandline import SentenceOnError
+from facekit.core.geometry.mesh import Mesh
+from facekit.core.geometry.meshio import save_mesh
 from facekit.dataset.export.commands import FORMATS, PURPOSES, export, verify
 from facekit.dataset.export.files import FileFormat
 
@@ -27,7 +29,11 @@ def test_choices_are_those_of_the_library() -> None:
 
 
 def test_a_dataset_and_files_in_one_go(make_subject: Make, tmp_path: Path) -> None:
-    build = make_subject("one", takes=("smile",)).build
+    subject_made = make_subject("one", takes=("smile",))
+    build = subject_made.build
+    registered, _ = subject_made.takes["smile"]
+    scan = Mesh(vertices=registered.posed(), faces=registered.model.faces)
+    save_mesh(build / "smile" / "mesh.ply", scan)
     answer = run(
         "export", build, "--hdf5", tmp_path / "data", "--files", tmp_path / "files",
         "--format", "albedo", "--facescape", tmp_path / "scape", "--licence", "CC0", "--json",

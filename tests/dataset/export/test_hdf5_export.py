@@ -203,6 +203,8 @@ def test_a_withdrawn_subject_s_old_shard_is_pointed_at(
     path.write_text(json.dumps(values))
     result = export_hdf5([subject.build, other.build], out, ExportConfig())
     assert "AAAAAAA.h5" in result["refused"][str(subject.build)]
+    with pytest.raises(InputError, match=r"AAAAAAA\.h5 of an earlier export is still there"):
+        export_hdf5([subject.build], out, ExportConfig())
 
 
 def test_no_name_path_or_metadata_goes_out(

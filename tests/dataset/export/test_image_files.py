@@ -92,9 +92,13 @@ def test_png16_files_give_the_maps_back(maps: Maps, tmp_path: Path) -> None:
 
 
 def test_albedo_as_png_and_jpeg(maps: Maps, tmp_path: Path) -> None:
-    (path,) = write_albedo(tmp_path / "albedo.png", maps)
+    path, valid = write_albedo(tmp_path / "albedo.png", maps)
+    assert valid.name == "albedo_valid.png"
+    np.testing.assert_array_equal(
+        cv2.imread(str(valid), cv2.IMREAD_UNCHANGED) == 255, maps.albedo_valid
+    )
     np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], coded_color(maps.albedo))
-    (path,) = write_albedo(tmp_path / "albedo.jpg", maps)
+    path = write_albedo(tmp_path / "albedo.jpg", maps)[0]
     assert path.read_bytes()[:2] == b"\xff\xd8"
 
 

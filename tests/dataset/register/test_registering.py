@@ -16,7 +16,7 @@ from facekit.core.geometry.meshio import load_mesh
 from facekit.dataset.register.pose import inverse
 from facekit.dataset.register.register import register_takes
 from facekit.dataset.register.registered import Registered, Scan
-from facekit.dataset.register.registeredfile import load_registered, save_registered
+from facekit.dataset.register.registeredfile import load_fit, load_registered, save_registered
 
 Takes = list[tuple[Any, Registered]]
 """Scans with their truth (see `conftest.Made`), and what was laid on them."""
@@ -37,7 +37,10 @@ def test_vertices_lie_on_the_true_surface(head: FaceModel, takes: Takes):
     for made, registered in takes:
         vertices = inverse(made.world_from_head)(registered.posed())
         query = SurfaceQuery(made.surface.vertices, made.surface.faces)
-        assert np.median(query.closest(vertices[face]).distance) < 0.05  # noise 0.02 mm
+        scanned = inverse(made.world_from_head)(made.scan.mesh.vertices)
+        noise = np.median(query.closest(scanned).distance)
+        # relief finer than vertices may follow is left to the displacement map
+        assert np.median(query.closest(vertices[face]).distance) < noise + 0.05
 
 
 def test_vertices_lie_where_they_truly_are(head: FaceModel, takes: Takes):
@@ -71,6 +74,9 @@ def test_files_give_back_what_was_saved(head: FaceModel, takes: Takes, tmp_path:
     loaded = load_registered(tmp_path, head)
     np.testing.assert_array_equal(loaded.posed(), registered.posed())
     np.testing.assert_array_equal(loaded.residual, registered.residual)
+    pose, residual = load_fit(tmp_path, head.n_vertices)
+    np.testing.assert_array_equal(pose(head.mean), registered.world_from_head(head.mean))
+    np.testing.assert_array_equal(residual, registered.residual)
     path = tmp_path / "registered.obj"
     assert len(load_mesh(path).faces) == len(head.faces)
     assert path.read_text().count("\nvt ") == len(head.uv)
