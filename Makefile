@@ -16,7 +16,9 @@ test-slow: $(READY)  ## the long checks: real photographs, whole pipelines
 bench: $(READY)  ## accuracy and cost against known truth, beside other programs on the same data
 	.venv/bin/facekit bench calibration
 	.venv/bin/facekit bench stereo --set scaling=true
-	.venv/bin/facekit bench dataset
+	.venv/bin/facekit bench dataset --set full=true
+	.venv/bin/facekit bench raster
+	.venv/bin/facekit bench hrn
 
 lint: $(READY)
 	.venv/bin/ruff check .

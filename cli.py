@@ -12,6 +12,7 @@ from .core.commandline import SentenceOnError, json_option, print_json
 from .core.facemodel.commands import assets
 from .dataset.commands import build_dataset
 from .dataset.export.commands import export, verify
+from .reconstruct.commands import reconstruct
 
 
 @click.group(cls=SentenceOnError, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,6 +60,6 @@ def doctor(as_json: bool) -> None:
 
 for command in (
     demo, studio, ingest, check, consent, target, calibrate, build_dataset, export, verify,
-    report, export_rig, import_rig, assets, bench,
+    reconstruct, report, export_rig, import_rig, assets, bench,
 ):  # fmt: skip
     main.add_command(command)

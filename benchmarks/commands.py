@@ -150,3 +150,37 @@ def bench_dataset(
     config = settings(DatasetBenchConfig, config_file, assignments, **given)
     result = run_bench(config, out)
     show(as_json, "Dataset against its truth", result if as_json else tables(result))
+
+
+@bench.command("raster")
+@click.option("--out", type=OUT_PATH, default=Path("outputs/bench/raster"), show_default=True)
+@click.option("--subject", help="Head: builtin, ict, or the file of an ICT face model.")
+@config_options
+@json_option
+def bench_raster(
+    out: Path, config_file: Path | None, assignments: Sequence[str], as_json: bool, **given: Any
+) -> None:
+    """Time the rasterisers beside Open3D's rays; measure how true an outline's gradient is."""
+    from .raster_bench import RasterBenchConfig
+    from .raster_bench import bench_raster as run_bench
+
+    config = settings(RasterBenchConfig, config_file, assignments, **given)
+    show(as_json, "Rasterisers", run_bench(config, out))
+
+
+@bench.command("hrn")
+@click.option("--out", type=OUT_PATH, default=Path("outputs/bench/hrn"), show_default=True)
+@click.option("--subjects", type=click.IntRange(0, 1000),
+              help="Virtual people, a photograph each; 0 leaves the fit out.")  # fmt: skip
+@click.option("--seed", type=int, help="Other people, other weights.")
+@config_options
+@json_option
+def bench_hrn(
+    out: Path, config_file: Path | None, assignments: Sequence[str], as_json: bool, **given: Any
+) -> None:
+    """Time HRN's forward pass; fit single photographs of virtual people, against their truth."""
+    from .hrn_bench import HrnBenchConfig
+    from .hrn_bench import bench_hrn as run_bench
+
+    config = settings(HrnBenchConfig, config_file, assignments, **given)
+    show(as_json, "Single-view reconstruction", run_bench(config, out))

@@ -1,0 +1,277 @@
+"""The fit against the truth: photographs of virtual people whose surface is known.
+
+Each subject is drawn from the ICT face model (built-in where there is none), painted with skin,
+lit by the studio's ring of lights and photographed once from the front, from 0.8 to 1.3 m, up to
+five degrees aside. The fit knows the photograph, its 68 landmarks with 1.5 px of noise (at 224 px
+a crop) and the silhouette of the head; neither focal length nor distance (and, once more, with the
+focal length, as a calibrated camera has it). Its surface is aligned rigidly, without scale, and
+the distance from points of the true face to it is taken.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ..capture.virtual.lights import led_ring
+from ..capture.virtual.render import photograph
+from ..capture.virtual.scene import Scene, build_scene
+from ..capture.virtual.sensor import Optics
+from ..capture.virtual.studio import rng_of
+from ..capture.virtual.subject import draw_subject
+from ..core.arrays import AnyFloats, Bytes, Floats, Floats32
+from ..core.assets import find_asset
+from ..core.console import track
+from ..core.errors import InputError
+from ..core.facemodel.ict import load_ict
+from ..core.facemodel.load import load_face_model
+from ..core.facemodel.model import FaceModel
+from ..core.files import write_json
+from ..core.geometry.camera import Camera
+from ..core.geometry.closest import SurfaceQuery
+from ..core.geometry.mesh import Mesh, face_normals, sample_surface
+from ..core.geometry.transform import Similarity, align_similarity, look_at
+from ..core.imaging.imageio import write_image
+from .dataset_bench_scan import OffModelSubject, smooth_field
+from .stereo_bench_config import BUILT_IN, ICT, head_of
+
+log = logging.getLogger(__name__)
+
+RESULT_FILE = "hrn_bench_fit.json"
+STRENGTH = 0.7  # sd of identity coefficients, as in the studio
+NOISE_PX = 1.5  # of landmarks, at 224 px a crop
+_CROP_PX = 448
+_WIDTH, _HEIGHT = 640, 800
+_FIELD_MM = 300.0  # what the photograph's width shows
+_DISTANCE_MM = (800.0, 1300.0)
+_ASIDE_DEG = 5.0
+_N_POINTS = 6000
+_N_STEPS = 25
+_REACH_MM = 8.0  # of the alignment; beyond it a point is another thing than the face
+_SOFT_MM = 3.0
+_MEDIANS = (
+    "fit_median_mm", "coarse_median_mm", "fit_scaled_median_mm", "coarse_scaled_median_mm",
+    "fit_known_focal_median_mm", "coarse_known_focal_median_mm",
+)  # fmt: skip
+_EYES_NOSE_MOUTH = [36, 39, 42, 45, 30, 48, 54]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleView:
+    """One photograph of a virtual person and what is true of it."""
+
+    image: Bytes
+    """(H, W, 3) sRGB."""
+    mask: Floats32
+    """(H, W) 1 on the head."""
+    camera: Camera
+    landmarks: Floats
+    """(68, 2) px, without noise."""
+    face: Mesh
+    """The true face region, relief included, mm."""
+    landmarks_3d: Floats
+    """(68, 3) mm, of the true head: where the alignment starts."""
+
+
+def fit_accuracy(
+    n_subjects: int, seed: int, out: Path, *, beyond_model_mm: float = 0.0
+) -> dict[str, Any]:
+    """Fit `n_subjects` virtual people and measure the fits.
+
+    Parameters
+    ----------
+    beyond_model_mm : float
+        Smooth shape that each person has beyond the model, sd per axis: the fit's model never
+        spans a real face.
+
+    Returns
+    -------
+    dict
+        `fit_median_mm`, `coarse_median_mm`: medians over subjects of the median distance, mm;
+        `fit_scaled_median_mm`, `coarse_scaled_median_mm`: likewise where the alignment may scale,
+        since one photograph does not tell how large a face is;
+        `fit_known_focal_median_mm`, `coarse_known_focal_median_mm`: as the first two, of a fit
+        that is told the camera's focal length;
+        `fit_worst_mm`; `fit_better`: on how many subjects the deformation map made it smaller;
+        `fit_cpu_s` per subject; `fit_subjects`: the figures of each; `fit_model`.
+    """
+    # torch takes seconds
+    from ..reconstruct.facetensors import face_tensors
+    from ..reconstruct.fit import fit_model_of
+
+    model = bench_model()
+    face = face_tensors(model)
+    laid_out = fit_model_of(face)
+    rows = []
+    for number in track(range(n_subjects), "fits"):
+        view = single_view(model, seed=seed * 1000 + number, beyond_model_mm=beyond_model_mm)
+        rows.append(_measured(view, face, laid_out, number))
+        write_image(out / f"fit_{number:02d}.png", view.image)
+    medians = {name: [row[name] for row in rows] for name in _MEDIANS}
+    result = {
+        **{name: float(np.median(values)) for name, values in medians.items()},
+        "fit_worst_mm": max(medians["fit_median_mm"]),
+        "fit_better": sum(row["fit_median_mm"] < row["coarse_median_mm"] for row in rows),
+        "fit_cpu_s": float(np.median([row["cpu_s"] for row in rows])),
+        "fit_model": model.name,
+        "fit_subjects": rows,
+    }
+    write_json(out / RESULT_FILE, result)
+    return result
+
+
+def bench_model() -> FaceModel:
+    """Return the ICT face model, registered or beside the checkout, else the built-in head."""
+    path = find_asset(ICT)
+    if path is not None:
+        return load_ict(path)
+    try:
+        return load_face_model(head_of(ICT))
+    except InputError:
+        log.warning(
+            "no ICT face model is registered; people are drawn from the built-in head, "
+            "whose figures are others"
+        )
+        return load_face_model(head_of(BUILT_IN))
+
+
+def _measured(view: SingleView, face: Any, laid_out: Any, number: int) -> dict[str, Any]:
+    from ..reconstruct.align import align
+    from ..reconstruct.fit import fit
+    from ..reconstruct.fitconfig import FitConfig
+
+    reference = face.five_points()
+    scale = align(view.image, view.landmarks, reference5=reference).scale
+    noise = rng_of(number, "landmarks").normal(0.0, NOISE_PX / scale, (68, 2))
+    crop = align(view.image, view.landmarks + noise, size=_CROP_PX, reference5=reference)
+    mask = crop.cut(view.mask)[..., 0]
+    started = time.process_time()
+    found = fit(crop, face, mask=mask, model=laid_out)
+    row: dict[str, Any] = {"subject": number, "cpu_s": time.process_time() - started}
+    for name, shape in (("fit", found.mid), ("coarse", found.coarse)):
+        row |= {f"{name}_{what}": mm for what, mm in _errors(view, face, shape).items()}
+    calibrated = fit(
+        crop, face, FitConfig(detail=None), mask=mask, model=laid_out,
+        focal_px=float(view.camera.K[0, 0]),
+    )  # fmt: skip
+    for name, shape in (("fit", calibrated.mid), ("coarse", calibrated.coarse)):
+        errors = _errors(view, face, shape)
+        row[f"{name}_known_focal_median_mm"] = errors["median_mm"]
+    return row
+
+
+def _errors(view: SingleView, face: Any, shape: Any) -> dict[str, float]:
+    """Return the figures of a shape (1, V, 3) in the model frame."""
+    mm = face.head_mm(shape)[0].numpy().astype(np.float64)
+    mesh = Mesh(vertices=mm, faces=face.model.faces)
+    distance = surface_distance(view, mesh, face.model)
+    scaled = surface_distance(view, mesh, face.model, with_scale=True)
+    return {
+        "median_mm": float(np.median(distance)),
+        "p90_mm": float(np.percentile(distance, 90)),
+        "scaled_median_mm": float(np.median(scaled)),
+    }
+
+
+def single_view(model: FaceModel, *, seed: int, beyond_model_mm: float = 0.0) -> SingleView:
+    """Draw a person of `model`, or near to it, and photograph them."""
+    subject = draw_subject(
+        model,
+        identity_rng=rng_of(seed, "identity"),
+        skin_rng=rng_of(seed, "skin"),
+        strength=STRENGTH,
+    )
+    if beyond_model_mm:
+        field_seed = int(rng_of(seed, "beyond the model").integers(1 << 30))
+        subject = OffModelSubject(
+            model=model,
+            identity=subject.identity,
+            skin=subject.skin,
+            beyond=smooth_field(model.mean, sd_mm=beyond_model_mm, seed=field_seed),
+        )
+    camera = _camera(model, rng_of(seed, "single view"))
+    lights = led_ring(rng_of(seed, "lights"))
+    scene = build_scene(subject, lights, footprint_mm=1.0, rng=rng_of(seed, "light visibility"))
+    picture = photograph(scene, camera, lights, Optics(), rng=rng_of(seed, "noise"))
+    marks = subject.vertices()[model.landmarks68]
+    return SingleView(
+        image=picture.image,
+        mask=np.isfinite(picture.depth).astype(np.float32),
+        camera=camera,
+        landmarks=camera.project(marks)[0],
+        face=_face_of(scene),
+        landmarks_3d=marks,
+    )
+
+
+def _camera(model: FaceModel, rng: np.random.Generator) -> Camera:
+    distance = rng.uniform(*_DISTANCE_MM)
+    yaw, pitch = np.radians(rng.uniform(-_ASIDE_DEG, _ASIDE_DEG, 2))
+    aim = model.mean[model.landmarks68[[36, 45, 30, 48, 54]]].mean(axis=0)
+    away = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+    focal = distance * _WIDTH / _FIELD_MM
+    x, y = np.array([_WIDTH, _HEIGHT]) / 2 + rng.uniform(-20, 20, 2)
+    return Camera(
+        name="front",
+        width=_WIDTH,
+        height=_HEIGHT,
+        K=np.array([[focal, 0, x], [0, focal, y], [0, 0, 1.0]]),
+        cam_from_world=look_at(aim + distance * away, aim),
+    )
+
+
+def _face_of(scene: Scene) -> Mesh:
+    mesh = Mesh(vertices=np.asarray(scene.surface.vertices, np.float64), faces=scene.surface.faces)
+    return mesh.selected(scene.frontal)
+
+
+def surface_distance(
+    view: SingleView, found: Mesh, model: FaceModel, *, with_scale: bool = False
+) -> Floats:
+    """Return (n,) mm from points of the true face to a found surface, aligned rigidly.
+
+    The alignment starts at the landmarks and minimises the point-to-plane distance, robustly;
+    the scale stays as found, unless `with_scale`.
+    """
+    vertices = np.asarray(found.vertices, np.float64)
+    marks = vertices[model.landmarks68[_EYES_NOSE_MOUTH]]
+    start = align_similarity(view.landmarks_3d[_EYES_NOSE_MOUTH], marks, with_scale=with_scale)
+    rng = np.random.default_rng(0)
+    points, _ = sample_surface(view.face.vertices, view.face.faces, _N_POINTS, rng=rng)
+    query = SurfaceQuery(vertices, found.faces)
+    normals = face_normals(vertices, found.faces)
+    pose = start
+    for _ in range(_N_STEPS):
+        pose = _closer(pose, points, query, normals, with_scale=with_scale)
+    return np.asarray(query.closest(pose(points)).distance / pose.scale, np.float64)
+
+
+def _closer(
+    pose: Similarity,
+    points: Floats,
+    query: SurfaceQuery,
+    normals: AnyFloats,
+    *,
+    with_scale: bool,
+) -> Similarity:
+    """Return the pose after one Gauss-Newton step towards the surface."""
+    moved = pose(points)
+    near = query.closest(moved)
+    n = np.asarray(normals[near.face], np.float64)
+    gap = ((moved - near.points) * n).sum(axis=1)
+    weight = np.sqrt((np.abs(gap) < _REACH_MM) / (1 + (gap / _SOFT_MM) ** 2))
+    middle = moved.mean(axis=0)
+    arm = moved - middle
+    columns = [np.cross(arm, n), n]
+    if with_scale:
+        columns.append((arm * n).sum(axis=1, keepdims=True))
+    rows = np.hstack(columns) * weight[:, None]
+    step = np.linalg.lstsq(rows, -gap * weight, rcond=None)[0]
+    turn = Rotation.from_rotvec(step[:3]).as_matrix()
+    growth = 1.0 + float(step[6]) if with_scale else 1.0
+    t = growth * turn @ (pose.t - middle) + middle + step[3:6]
+    return replace(pose, scale=growth * pose.scale, R=turn @ pose.R, t=t)

@@ -1,0 +1,126 @@
+"""M1 + displacement as a mesh: the model's own triangles, cut finer, watertight, with its UVs.
+
+Triangles are cut into four; a new vertex lies where the curved surface over its edge does
+(`dataset.bake.curved`: flat triangles would show). The first V vertices are the model's own.
+Where a seam of the chart passes through a vertex, it is moved by the mean of both sides, so
+that no crack opens; what lies off the chart (eyes, teeth) is cut, but not moved.
+
+Source
+------
+Boubekeur and Alexa, Phong Tessellation, SIGGRAPH Asia 2008, eq. (1), at the middles of edges,
+with the share 1/2.
+"""
+
+import numpy as np
+
+from ..core.arrays import AnyFloats, Floats, Floats32, Ints
+from ..core.errors import InputError
+from ..core.facemodel.model import FaceModel
+from ..core.geometry.mesh import Mesh, edges_of, subdivide_loop, vertex_normals
+from ..dataset.bake.chart import chart, covered_faces
+
+_MOST_LEVELS = 3
+_MOST_VERTICES = 400_000  # a denser mesh serves no program better than its displacement map
+_GUTTER = 4
+
+
+def detailed_surface(
+    model: FaceModel, mid: AnyFloats, displacement: Floats32, *, n_levels: int | None = None
+) -> Mesh:
+    """Return the displaced mesh, head frame; `faces_uv` as the model has it.
+
+    Parameters
+    ----------
+    mid : (V, 3) mm
+    displacement : (n, n) mm
+        Along the smooth vertex normals of `mid`, in the model's chart.
+    n_levels : int, optional
+        How often triangles are cut into four, up to 3; by default until their edges on the
+        chart are no longer than texels.
+
+    Raises
+    ------
+    InputError
+        Too many levels.
+    """
+    levels = _levels(model, len(displacement)) if n_levels is None else n_levels
+    if not 0 <= levels <= _MOST_LEVELS:
+        raise InputError(f"detailed mesh: {levels} levels; give 0 to {_MOST_LEVELS}")
+    vertices = np.asarray(mid, np.float64)
+    normals = vertex_normals(vertices, model.faces)
+    mesh = Mesh(vertices=vertices, faces=model.faces, uv=model.uv, faces_uv=model.faces_uv)
+    covered = np.zeros(len(model.faces), bool)
+    covered[covered_faces(model)] = True
+    for _ in range(levels):
+        vertices, normals = _halved(vertices, normals, mesh.faces)
+        mesh = subdivide_loop(mesh)
+        covered = np.repeat(covered, 4)  # the four that a face becomes follow each other
+    texels = chart(model, len(displacement))
+    dilated = np.asarray(texels.dilated(displacement, n_texels=_GUTTER), np.float32)
+    moved = vertices + _at_vertices(dilated, mesh, covered, len(vertices))[:, None] * normals
+    return Mesh(vertices=moved, faces=mesh.faces, uv=mesh.uv, faces_uv=mesh.faces_uv)
+
+
+def on_chart(model: FaceModel, mesh: Mesh) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return (F,) the faces of a cut mesh that come of the model's chart."""
+    covered = np.zeros(len(model.faces), bool)
+    covered[covered_faces(model)] = True
+    return np.repeat(covered, len(mesh.faces) // len(model.faces))
+
+
+def carried(model: FaceModel, values: AnyFloats, mesh: Mesh) -> Floats32:
+    """Return (N, ...) values (V, ...) of the model's vertices at those of its mesh cut finer."""
+    faces, out = model.faces, np.asarray(values, np.float32)
+    while len(out) < len(mesh.vertices):
+        cut = subdivide_loop(
+            Mesh(vertices=np.zeros((len(out), 3)), faces=faces, attributes={"value": out})
+        )
+        faces, out = cut.faces, cut.attributes["value"].astype(np.float32)
+    return out
+
+
+def _levels(model: FaceModel, size: int) -> int:
+    """Return how often to cut, so that edges on the chart are no longer than texels."""
+    corners = model.uv[model.faces_uv[covered_faces(model)]]
+    edge = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
+    wanted = round(float(np.log2(max(np.median(edge) * size, 1.0))))
+    room = int(np.log(_MOST_VERTICES / model.n_vertices) / np.log(4))
+    return max(0, min(wanted, room, _MOST_LEVELS))
+
+
+def _halved(vertices: Floats, normals: Floats, faces: Ints) -> tuple[Floats, Floats]:
+    """Return vertices and unit normals with those of the edges' middles after them.
+
+    In the order of `subdivide_loop`, which is that of `edges_of`.
+    """
+    a, b = edges_of(faces).T
+    half = (vertices[b] - vertices[a]) / 2
+    # the middle, projected onto the tangent planes of both ends: half of their mean
+    off_a = (half * normals[a]).sum(axis=1, keepdims=True) * normals[a]
+    off_b = (-half * normals[b]).sum(axis=1, keepdims=True) * normals[b]
+    middle = (vertices[a] + vertices[b]) / 2 - (off_a + off_b) / 4
+    normal = normals[a] + normals[b]
+    length = np.linalg.norm(normal, axis=1, keepdims=True)
+    normal = np.divide(normal, length, out=np.zeros_like(normal), where=length > 1e-9)
+    return np.concatenate([vertices, middle]), np.concatenate([normals, normal])
+
+
+def _at_vertices(values: Floats32, mesh: Mesh, covered: AnyFloats, n_vertices: int) -> Floats:
+    """Return (N,) a map's values (n, n) at the vertices: the mean over a vertex's UVs; else 0."""
+    assert mesh.uv is not None and mesh.faces_uv is not None
+    n = len(values)
+    pairs = np.stack([mesh.faces_uv[covered].ravel(), mesh.faces[covered].ravel()], axis=1)
+    uv_row, vertex = np.unique(pairs, axis=0).T
+    x = np.clip(mesh.uv[uv_row, 0] * n - 0.5, 0, n - 1)
+    y = np.clip((1 - mesh.uv[uv_row, 1]) * n - 0.5, 0, n - 1)
+    left, top = np.minimum(x.astype(int), n - 2), np.minimum(y.astype(int), n - 2)
+    x, y = x - left, y - top
+    sampled = (
+        values[top, left] * (1 - x) * (1 - y)
+        + values[top, left + 1] * x * (1 - y)
+        + values[top + 1, left] * (1 - x) * y
+        + values[top + 1, left + 1] * x * y
+    )
+    count = np.bincount(vertex, minlength=n_vertices)
+    total = np.bincount(vertex, weights=sampled, minlength=n_vertices)
+    return total / np.maximum(count, 1)

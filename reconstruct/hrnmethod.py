@@ -1,0 +1,158 @@
+"""Predictions by HRN's trained networks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core.arrays import Floats, Floats32
+from ..core.assets import find_asset, load_asset
+from ..core.facemodel.bfmalbedo import AlbedoMaps, albedo_maps_beside
+from ..core.facemodel.load import KINDS
+from ..core.facemodel.model import FaceModel
+from ..core.files import sha256_file
+from ..core.geometry.camera import Camera
+from ..core.rendering.shading import shade
+from .align import HRN_REFERENCE5, Crop, align
+from .checkpoint import load_deretouch, load_hrn
+from .facetensors import FaceTensors, face_tensors
+from .hrn import Hrn, HrnOutput
+from .method import Shape, photograph_camera, prediction_of, remarks_on_turn
+from .photograph import Face, Photograph
+from .pose import rotation
+from .prediction import Prediction
+
+_FINE_PX = 512  # side of the crop that textures come from
+
+
+class HrnMethod:
+    """HRN's networks on one face at a time.
+
+    Parameters
+    ----------
+    model : FaceModel
+    source : str
+        What `model` was loaded by: its albedo maps lie beside it.
+    checkpoint, deretouch : Path, optional
+        The registered ones by default; without any of the second, spots stay in the shape.
+
+    Raises
+    ------
+    InputError
+        No weights are given, and none are registered.
+    ModelFileError
+        They are damaged, or made for another face model.
+    """
+
+    name = "hrn"
+
+    def __init__(
+        self,
+        model: FaceModel,
+        *,
+        source: str = "",
+        checkpoint: Path | None = None,
+        deretouch: Path | None = None,
+        device: str = "cpu",
+        compat: bool = False,
+        texture_size: int = 1024,
+    ) -> None:
+        maps = _albedo_maps(model, source)
+        face = face_tensors(model, albedo_maps=maps, device=device)
+        loaded = load_hrn(checkpoint, model, n_albedo=face.n_albedo, device=device)
+        files = {"checkpoint": sha256_file(loaded.info.path)}
+        network = None
+        if deretouch is not None or find_asset("deretouch") is not None:
+            retouch = load_deretouch(deretouch, device=device)
+            network = retouch.network
+            files["deretouch"] = sha256_file(retouch.info.path)
+        self.hrn = Hrn.of(face, loaded.networks, network).eval()
+        self._model, self._device, self._compat = model, device, compat
+        self._texture_size, self._notes = texture_size, loaded.notes
+        self._record = {"method": self.name, "compat": compat, "texture": texture_size, **files}
+
+    @property
+    def model(self) -> FaceModel:
+        """The face model."""
+        return self._model
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What determines the result beside photograph and landmarks."""
+        return self._record
+
+    def __call__(self, photograph: Photograph, face: Face) -> Prediction:
+        """Reconstruct a face."""
+        remarks = (*self._notes, *remarks_on_turn(photograph, face, self._model))
+        if photograph.focal_source == "given":
+            remarks = (*remarks, "the networks know one focal length alone; yours was not used")
+        reference = reference5(self.hrn.face)
+        crops = [
+            align(photograph.pixels, face.landmarks, size=size, reference5=reference,
+                  compat=self._compat)
+            for size in (self.hrn.camera.size, _FINE_PX)
+        ]  # fmt: skip
+        with torch.inference_mode():
+            out = self.hrn(*map(self._tensor, crops), compat=self._compat)
+        camera = camera_of(out, self.hrn, photograph, crops[0])
+        return prediction_of(
+            shape_of(out, self.hrn.face), self._model, photograph, face, camera,
+            method=self.name + (" compat" if self._compat else ""),
+            texture_size=self._texture_size, remarks=remarks, compat=self._compat,
+        )  # fmt: skip
+
+    def _tensor(self, crop: Crop) -> Tensor:
+        return torch.from_numpy(crop.image).permute(2, 0, 1)[None].to(self._device)
+
+
+def reference5(face: FaceTensors) -> Floats:
+    """Return the points (5, 3) that crops are aligned by: HRN's own for its own face model."""
+    return HRN_REFERENCE5 if face.model.name == "bfm" else face.five_points()
+
+
+def camera_of(out: HrnOutput, hrn: Hrn, photograph: Photograph, crop: Crop) -> Camera:
+    """Return the photograph's camera of the first face of a forward pass."""
+    found, camera = out.coefficients, hrn.camera
+    return photograph_camera(
+        photograph, crop,
+        R=_numpy(rotation(found.angles)[0]), t=_numpy(found.translation[0]),
+        centre_mm=_numpy(hrn.face.centre_mm),
+        focal=camera.focal, centre_px=(camera.size / 2, camera.size / 2),
+        distance=camera.distance,
+    )  # fmt: skip
+
+
+def shape_of(out: HrnOutput, face: FaceTensors) -> Shape:
+    """Return the arrays of the first face of a forward pass."""
+    found = out.coefficients
+    albedo = out.albedo[:1].permute(0, 2, 3, 1)
+    shaded = shade(albedo, out.detail_normals[:1].permute(0, 2, 3, 1), found.gamma[:1])
+    return Shape(
+        coarse=_numpy(face.head_mm(out.coarse)[0]),
+        mid=_numpy(face.head_mm(out.mid)[0]),
+        deformation=_numpy(out.deformation_mm()[0]),
+        displacement=_numpy(out.displacement_mm()[0]),
+        valid=_numpy(out.valid[0, 0]),
+        albedo=_numpy(albedo[0]),
+        shaded=_numpy(shaded[0]),
+        identity=_numpy(found.identity[0]),
+        expression=_numpy(found.expression[0]),
+        light=_numpy(found.gamma[0]),
+    )
+
+
+def _albedo_maps(model: FaceModel, source: str) -> AlbedoMaps | None:
+    """Return BFM's albedo maps where they lie beside the model's file."""
+    if model.name != "bfm":
+        return None
+    if source in KINDS:
+        asset = load_asset(source)
+        return None if asset is None else albedo_maps_beside(asset.path)
+    return albedo_maps_beside(Path(source)) if source else None
+
+
+def _numpy(values: Tensor) -> Floats32:
+    return np.asarray(values.detach().to("cpu", torch.float32).numpy())
