@@ -13,11 +13,12 @@ with the share 1/2.
 
 import numpy as np
 
-from ..core.arrays import AnyFloats, Floats, Floats32, Ints
+from ..core.arrays import AnyFloats, Bools, Floats, Floats32, Ints
 from ..core.errors import InputError
 from ..core.facemodel.model import FaceModel
 from ..core.geometry.mesh import Mesh, edges_of, subdivide_loop, vertex_normals
 from ..dataset.bake.chart import chart, covered_faces
+from ..dataset.bake.deformation import OURS, bilinear_weights
 
 _MOST_LEVELS = 3
 _MOST_VERTICES = 400_000  # a denser mesh serves no program better than its displacement map
@@ -49,22 +50,21 @@ def detailed_surface(
     vertices = np.asarray(mid, np.float64)
     normals = vertex_normals(vertices, model.faces)
     mesh = Mesh(vertices=vertices, faces=model.faces, uv=model.uv, faces_uv=model.faces_uv)
-    covered = np.zeros(len(model.faces), bool)
-    covered[covered_faces(model)] = True
     for _ in range(levels):
         vertices, normals = _halved(vertices, normals, mesh.faces)
         mesh = subdivide_loop(mesh)
-        covered = np.repeat(covered, 4)  # the four that a face becomes follow each other
     texels = chart(model, len(displacement))
     dilated = np.asarray(texels.dilated(displacement, n_texels=_GUTTER), np.float32)
+    covered = on_chart(model, mesh)
     moved = vertices + _at_vertices(dilated, mesh, covered, len(vertices))[:, None] * normals
     return Mesh(vertices=moved, faces=mesh.faces, uv=mesh.uv, faces_uv=mesh.faces_uv)
 
 
-def on_chart(model: FaceModel, mesh: Mesh) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def on_chart(model: FaceModel, mesh: Mesh) -> Bools:
     """Return (F,) the faces of a cut mesh that come of the model's chart."""
     covered = np.zeros(len(model.faces), bool)
     covered[covered_faces(model)] = True
+    # those that a face becomes follow each other
     return np.repeat(covered, len(mesh.faces) // len(model.faces))
 
 
@@ -105,22 +105,13 @@ def _halved(vertices: Floats, normals: Floats, faces: Ints) -> tuple[Floats, Flo
     return np.concatenate([vertices, middle]), np.concatenate([normals, normal])
 
 
-def _at_vertices(values: Floats32, mesh: Mesh, covered: AnyFloats, n_vertices: int) -> Floats:
+def _at_vertices(values: Floats32, mesh: Mesh, covered: Bools, n_vertices: int) -> Floats:
     """Return (N,) a map's values (n, n) at the vertices: the mean over a vertex's UVs; else 0."""
     assert mesh.uv is not None and mesh.faces_uv is not None
     n = len(values)
     pairs = np.stack([mesh.faces_uv[covered].ravel(), mesh.faces[covered].ravel()], axis=1)
     uv_row, vertex = np.unique(pairs, axis=0).T
-    x = np.clip(mesh.uv[uv_row, 0] * n - 0.5, 0, n - 1)
-    y = np.clip((1 - mesh.uv[uv_row, 1]) * n - 0.5, 0, n - 1)
-    left, top = np.minimum(x.astype(int), n - 2), np.minimum(y.astype(int), n - 2)
-    x, y = x - left, y - top
-    sampled = (
-        values[top, left] * (1 - x) * (1 - y)
-        + values[top, left + 1] * x * (1 - y)
-        + values[top + 1, left] * (1 - x) * y
-        + values[top + 1, left + 1] * x * y
-    )
+    sampled = bilinear_weights(mesh.uv[uv_row], n, place=OURS) @ values.ravel()
     count = np.bincount(vertex, minlength=n_vertices)
     total = np.bincount(vertex, weights=sampled, minlength=n_vertices)
     return total / np.maximum(count, 1)

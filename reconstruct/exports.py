@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.arrays import AnyFloats, Bytes
 from ..core.files import write_bytes, write_json
 from ..dataset.displacementcode import OFFSET, STEP_MM, coded_displacement
-from ..dataset.export.encoding import coded_normals, png
+from ..dataset.export.encoding import coded_normals, png, tangent_bytes
 from ..dataset.export.meshes import Textures, write_glb, write_obj
 from .detailedsurface import on_chart
 from .prediction import Prediction, off_chart
@@ -38,7 +37,7 @@ def export_meshes(folder: Path, prediction: Prediction) -> list[Path]:
     """Write the three surfaces; return the files."""
     covered = ~off_chart(prediction.model)
     textures = Textures(color=prediction.texture, covered=covered)
-    tangent = bytes_of_normals(prediction.tangent_normal)
+    tangent = tangent_bytes(prediction.tangent_normal)
     mid, detail = prediction.mesh("mid"), prediction.detailed_mesh()
     of_detail = Textures(color=prediction.texture, covered=on_chart(prediction.model, detail))
     return [
@@ -73,11 +72,3 @@ def export_maps(folder: Path, prediction: Prediction) -> list[Path]:
     }
     write_json(folder / "displacement.json", about)
     return [folder / name for name in (*files, "displacement.json")]
-
-
-def bytes_of_normals(normals: AnyFloats) -> Bytes:
-    """Code unit normals (n, n, 3) in 8 bits, (n + 1) / 2; where there is none, the flat one."""
-    none = (normals == 0).all(axis=2)
-    coded = np.rint((normals + 1) / 2 * 255).clip(0, 255).astype(np.uint8)
-    coded[none] = (128, 128, 255)
-    return coded

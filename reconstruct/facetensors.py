@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..core.arrays import Floats
+from ..core.arrays import Floats, Floats32
 from ..core.facemodel.bfmalbedo import AlbedoMaps
 from ..core.facemodel.model import FaceModel
 from ..dataset.bake.chart import covered_faces
@@ -222,3 +222,8 @@ def model_centre(model: FaceModel) -> Floats:
         return np.asarray(model.mean.mean(axis=0))
     mean = five_points(model.mean[model.landmarks68]).mean(axis=0)
     return np.asarray(mean - MODEL_UNIT_MM * HRN_REFERENCE5.mean(axis=0))
+
+
+def as_array(values: Tensor) -> Floats32:
+    """Return a tensor of any device as float32, without its graph."""
+    return np.asarray(values.detach().to("cpu", torch.float32).numpy())

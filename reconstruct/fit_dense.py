@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..core.arrays import AnyFloats, Floats, Floats32
+from ..core.rendering.shading import AMBIENT, K0
 from .fit_camera import CropCamera, pose_slope
 from .fit_landmarks import FitState, LandmarkTarget, add_landmarks, solved
-from .fit_light import AMBIENT, sh_basis, sh_slope
+from .fit_light import sh_basis, sh_slope
 from .fit_model import FitModel
-from .fit_visible import Visible, visible_pixels
+from .fit_visible import Visible, unit, visible_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ def start_appearance(model: FitModel, picture: Floats32, seen: Visible) -> Appea
     gamma = np.zeros((3, 9))
     paint = np.zeros((model.paint.shape[1], 3))
     colour = np.median(picture[seen.rows, seen.cols], axis=0)
-    paint[0] = colour / (0.886227 * AMBIENT)
+    paint[0] = colour / (K0 * AMBIENT)
     return Appearance(gamma=gamma, paint=paint)
 
 
@@ -108,7 +109,7 @@ class DenseFit:
 
     def render(self, state: FitState, look: Appearance, seen: Visible) -> Floats32:
         """Return the picture with the face drawn in."""
-        normals = _unit(seen.normal_sums) @ state.pose.R.T
+        normals = unit(seen.normal_sums) @ state.pose.R.T
         colors = vertex_colors(self.model, look, normals)
         drawn = self.raw.copy()
         corners = self.model.faces[seen.faces]
@@ -153,7 +154,7 @@ class DenseFit:
     ) -> list[Floats]:
         """Return d colour / d gamma (P, 3, 27) and / d paint (P, 3, 3 K)."""
         corners, b = self.model.faces[seen.faces[at]], seen.weights[at]
-        normals = _unit(seen.normal_sums) @ state.pose.R.T
+        normals = unit(seen.normal_sums) @ state.pose.R.T
         basis = np.einsum("pk,pki->pi", b, sh_basis(normals)[corners])
         masks = np.einsum("pk,pki->pi", b, self.model.paint[corners].astype(np.float64))
         albedo = masks @ look.paint
@@ -190,7 +191,7 @@ class DenseFit:
         )
         posed = np.einsum("pk,pki->pi", b, seen.posed[corners])
         move = -np.einsum("pcj,pji->pci", slope, self.camera.slope(posed))
-        normals = _unit(seen.normal_sums[used]) @ R.T
+        normals = unit(seen.normal_sums[used]) @ R.T
         light = look.gamma.copy()
         light[:, 0] += AMBIENT
         albedo = model.paint[used] @ look.paint
@@ -293,11 +294,6 @@ def _add_look_priors(fit: DenseFit, look: Appearance, H: Floats, g: Floats) -> N
     at = np.arange(n + 33, n + 33 + 3 * k)
     H[at, at] += 1 / sigma.reshape(-1) ** 2
     g[at] += ((wanted - look.paint) / sigma**2).reshape(-1)
-
-
-def _unit(vectors: AnyFloats) -> Floats:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(length, 1e-12), np.float64)
 
 
 def _blurred(picture: Floats32, blur_px: float) -> Floats32:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..core.rendering.shading import shade
+from ..core.rendering.shading import shaded_map
 from . import losses
+from .align import MODEL_UNIT_MM
 from .detailnormals import chart_quads, detail_normals
 from .facetensors import FaceTensors
 from .fit_camera import CropCamera
@@ -136,7 +137,7 @@ def fit_detail(
     valid = softened(without_specks(valid)) * valid
     painted = face.to_uv(albedo, n)
     quads = torch.from_numpy(chart_quads(face.model, n))
-    smooth = _lit(torch.ones_like(painted), texels.normals, gamma)
+    smooth = shaded_map(torch.ones_like(painted), texels.normals, gamma)
     wide = _slow_albedo(colour, painted, smooth, valid, config.albedo_sigma_px * n / 256)
     displacement = _relief(texels, colour, wide, valid, quads, gamma, config)
     return _finished(displacement, wide, colour, valid, texels, quads, gamma, config)
@@ -158,7 +159,7 @@ def _relief(
     for _ in range(config.n_steps):
         d = displacement * texels.inside
         turned = detail_normals(texels.points, texels.normals, d, quads)
-        drawn = wide * _lit(torch.ones_like(wide), turned, gamma)
+        drawn = wide * shaded_map(torch.ones_like(wide), turned, gamma)
         with torch.no_grad():
             gap2 = ((drawn - colour) ** 2).sum(dim=1, keepdim=True)
             pull = valid / (1 + gap2 / config.robust**2) ** 2
@@ -183,22 +184,16 @@ def _finished(
     gamma: Tensor,
     config: DetailConfig,
 ) -> Detail:
-    largest = config.largest_mm / 100.0
+    largest = config.largest_mm / MODEL_UNIT_MM
     d = (displacement * valid).clamp(-largest, largest)
     turned = detail_normals(texels.points, texels.normals, d, quads)
-    smooth = _lit(torch.ones_like(wide), texels.normals, gamma)
+    smooth = shaded_map(torch.ones_like(wide), texels.normals, gamma)
     # a texel that relief turns out of the light would have an albedo without bounds
-    light = torch.maximum(_lit(torch.ones_like(wide), turned, gamma), _DARKEST * smooth)
+    light = torch.maximum(shaded_map(torch.ones_like(wide), turned, gamma), _DARKEST * smooth)
     light = light.clamp(min=_LEAST_SHADE)
     told = (colour / light).clamp(0, 1)
     albedo = (wide + valid * (told - wide)).clamp(0, 1) * texels.inside
     return Detail(displacement=d, albedo=albedo, shaded=albedo * light, valid=valid)
-
-
-def _lit(albedo: Tensor, normals: Tensor, gamma: Tensor) -> Tensor:
-    """Return the colours (1, 3, n, n) of maps of albedo and normals."""
-    lit = shade(albedo.permute(0, 2, 3, 1), normals.permute(0, 2, 3, 1), gamma)
-    return lit.permute(0, 3, 1, 2)
 
 
 def _slow_albedo(

@@ -62,8 +62,8 @@ def visible_pixels(
     in_face = model.region[model.faces[faces]].all(axis=1)
     hit, faces = hit[in_face], faces[in_face]
     u, v = hits.uv[hit].astype(np.float64).T
-    sums, unit = normal_sums(shape, model)
-    cosine = -(unit[faces] @ pose.R.T * _unit(rays[hit])).sum(axis=1)
+    sums, of_faces = normal_sums(shape, model)
+    cosine = -(of_faces[faces] @ pose.R.T * unit(rays[hit])).sum(axis=1)
     covered = np.zeros((size, size), np.uint8)
     covered[rows[hit], cols[hit]] = 1
     inner = cv2.erode(covered, np.ones((3, 3), np.uint8), iterations=_EDGE_PX, borderValue=0)
@@ -84,16 +84,17 @@ def visible_pixels(
 def normal_sums(shape: AnyFloats, model: FitModel) -> tuple[Floats, Floats]:
     """Return (V, 3) sums of the unit normals (F, 3) of a vertex' faces, and those."""
     a, b, c = (shape[model.faces[:, i]] for i in range(3))
-    unit = _unit(np.cross(b - a, c - a))
+    of_faces = unit(np.cross(b - a, c - a))
     sums = np.zeros((len(shape), 3))
     for corner in range(3):
         for axis in range(3):
             sums[:, axis] += np.bincount(
-                model.faces[:, corner], weights=unit[:, axis], minlength=len(shape)
+                model.faces[:, corner], weights=of_faces[:, axis], minlength=len(shape)
             )
-    return sums, unit
+    return sums, of_faces
 
 
-def _unit(vectors: AnyFloats) -> Floats:
+def unit(vectors: AnyFloats) -> Floats:
+    """Return vectors (..., 3) at length 1; those of no length stay 0."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(length, 1e-12), np.float64)

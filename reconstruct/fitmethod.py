@@ -5,14 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from ..core.arrays import Floats32
 from ..core.config import to_mapping
 from ..core.facemodel.model import FaceModel
 from ..core.rendering.shading import shade
 from .align import MODEL_UNIT_MM, align
-from .facetensors import FaceTensors, face_tensors
+from .facetensors import FaceTensors, as_array, face_tensors
 from .fit import FitResult, fit, fit_model_of
 from .fitconfig import FitConfig
 from .method import Shape, photograph_camera, prediction_of, remarks_on_turn
@@ -70,7 +68,7 @@ class FitMethod:
         )
         camera = photograph_camera(
             photograph, crop, R=found.R, t=found.t,
-            centre_mm=_numpy(self._face.centre_mm), focal=found.camera.focal,
+            centre_mm=as_array(self._face.centre_mm), focal=found.camera.focal,
             centre_px=found.camera.centre, distance=found.camera.distance,
         )  # fmt: skip
         return prediction_of(
@@ -88,20 +86,16 @@ def shape_of(found: FitResult, face: FaceTensors) -> Shape:
     painted = face.to_uv(found.vertex_albedo, size).permute(0, 2, 3, 1)
     lit = shade(painted, normals, found.coefficients.gamma)
     return Shape(
-        coarse=_numpy(face.head_mm(found.coarse)[0]),
-        mid=_numpy(face.head_mm(found.mid)[0]),
-        deformation=_numpy(found.deformation[0].permute(1, 2, 0)) * MODEL_UNIT_MM,
-        displacement=_numpy(found.displacement[0, 0]) * MODEL_UNIT_MM,
-        valid=_numpy(found.valid[0, 0]),
-        albedo=_numpy(found.albedo[0].permute(1, 2, 0)),
-        shaded=_numpy(found.shaded[0].permute(1, 2, 0)),
-        unseen_albedo=_numpy(painted[0]),
-        unseen_shaded=_numpy(lit[0]),
-        identity=_numpy(found.coefficients.identity[0]),
-        expression=_numpy(found.coefficients.expression[0]),
-        light=_numpy(found.coefficients.gamma[0]),
+        coarse=as_array(face.head_mm(found.coarse)[0]),
+        mid=as_array(face.head_mm(found.mid)[0]),
+        deformation=as_array(found.deformation[0].permute(1, 2, 0)) * MODEL_UNIT_MM,
+        displacement=as_array(found.displacement[0, 0]) * MODEL_UNIT_MM,
+        valid=as_array(found.valid[0, 0]),
+        albedo=as_array(found.albedo[0].permute(1, 2, 0)),
+        shaded=as_array(found.shaded[0].permute(1, 2, 0)),
+        unseen_albedo=as_array(painted[0]),
+        unseen_shaded=as_array(lit[0]),
+        identity=as_array(found.coefficients.identity[0]),
+        expression=as_array(found.coefficients.expression[0]),
+        light=as_array(found.coefficients.gamma[0]),
     )
-
-
-def _numpy(values: Tensor) -> Floats32:
-    return np.asarray(values.detach().cpu().float().numpy())

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from ..core.errors import InputError
 from ..core.rendering.rasterizer import Rasterizer
-from ..core.rendering.shading import shade
+from ..core.rendering.shading import shaded_map
 from .align import MODEL_UNIT_MM
 from .coefficients import Coefficients, split
 from .detailnormals import (
@@ -234,7 +234,7 @@ class Hrn(nn.Module):
         normals = self._detail_normals(at_mid, displacement, compat=compat)
         images = [
             draw(
-                face, points, _lit(colours, bent, found.gamma), self.camera,
+                face, points, shaded_map(colours, bent, found.gamma), self.camera,
                 rasterizer=self.rasterizer, compat=compat,
             )
             for points, colours, bent in (
@@ -348,9 +348,3 @@ def _resized(maps: Tensor, size: int) -> Tensor:
     if maps.shape[-1] == size:
         return maps
     return functional.interpolate(maps, (size, size), mode="bilinear", align_corners=False)
-
-
-def _lit(albedo: Tensor, normals: Tensor, gamma: Tensor) -> Tensor:
-    """Return the lit colour map (B, 3, S, S)."""
-    colour = shade(albedo.permute(0, 2, 3, 1), normals.permute(0, 2, 3, 1), gamma)
-    return colour.permute(0, 3, 1, 2)

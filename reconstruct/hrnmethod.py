@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.arrays import Floats, Floats32
+from ..core.arrays import Floats
 from ..core.assets import find_asset, load_asset
 from ..core.facemodel.bfmalbedo import AlbedoMaps, albedo_maps_beside
 from ..core.facemodel.load import KINDS
@@ -18,7 +17,7 @@ from ..core.geometry.camera import Camera
 from ..core.rendering.shading import shade
 from .align import HRN_REFERENCE5, Crop, align
 from .checkpoint import load_deretouch, load_hrn
-from .facetensors import FaceTensors, face_tensors
+from .facetensors import FaceTensors, as_array, face_tensors
 from .hrn import Hrn, HrnOutput
 from .method import Shape, photograph_camera, prediction_of, remarks_on_turn
 from .photograph import Face, Photograph
@@ -118,8 +117,8 @@ def camera_of(out: HrnOutput, hrn: Hrn, photograph: Photograph, crop: Crop) -> C
     found, camera = out.coefficients, hrn.camera
     return photograph_camera(
         photograph, crop,
-        R=_numpy(rotation(found.angles)[0]), t=_numpy(found.translation[0]),
-        centre_mm=_numpy(hrn.face.centre_mm),
+        R=as_array(rotation(found.angles)[0]), t=as_array(found.translation[0]),
+        centre_mm=as_array(hrn.face.centre_mm),
         focal=camera.focal, centre_px=(camera.size / 2, camera.size / 2),
         distance=camera.distance,
     )  # fmt: skip
@@ -131,16 +130,16 @@ def shape_of(out: HrnOutput, face: FaceTensors) -> Shape:
     albedo = out.albedo[:1].permute(0, 2, 3, 1)
     shaded = shade(albedo, out.detail_normals[:1].permute(0, 2, 3, 1), found.gamma[:1])
     return Shape(
-        coarse=_numpy(face.head_mm(out.coarse)[0]),
-        mid=_numpy(face.head_mm(out.mid)[0]),
-        deformation=_numpy(out.deformation_mm()[0]),
-        displacement=_numpy(out.displacement_mm()[0]),
-        valid=_numpy(out.valid[0, 0]),
-        albedo=_numpy(albedo[0]),
-        shaded=_numpy(shaded[0]),
-        identity=_numpy(found.identity[0]),
-        expression=_numpy(found.expression[0]),
-        light=_numpy(found.gamma[0]),
+        coarse=as_array(face.head_mm(out.coarse)[0]),
+        mid=as_array(face.head_mm(out.mid)[0]),
+        deformation=as_array(out.deformation_mm()[0]),
+        displacement=as_array(out.displacement_mm()[0]),
+        valid=as_array(out.valid[0, 0]),
+        albedo=as_array(albedo[0]),
+        shaded=as_array(shaded[0]),
+        identity=as_array(found.identity[0]),
+        expression=as_array(found.expression[0]),
+        light=as_array(found.gamma[0]),
     )
 
 
@@ -152,7 +151,3 @@ def _albedo_maps(model: FaceModel, source: str) -> AlbedoMaps | None:
         asset = load_asset(source)
         return None if asset is None else albedo_maps_beside(asset.path)
     return albedo_maps_beside(Path(source)) if source else None
-
-
-def _numpy(values: Tensor) -> Floats32:
-    return np.asarray(values.detach().to("cpu", torch.float32).numpy())

@@ -123,14 +123,17 @@ def prediction_of(
 def _completed(shape: Shape, model: FaceModel, camera: Camera) -> tuple[Floats32, Floats32]:
     """Return albedo and shaded albedo in [0, 1]; where nothing is seen, what is told of there."""
     mid, pairs = np.asarray(shape.mid, np.float64), []
+    shares: dict[int, Floats32] = {}  # both maps have one size as a rule
     for seen, unseen in (
         (shape.albedo, shape.unseen_albedo),
         (shape.shaded, shape.unseen_shaded),
     ):
         mixed = _float32(seen)
         if unseen is not None:
-            share = photo_share(model, mid, camera, size=len(seen))[..., None]
-            mixed = _float32(unseen + share * (mixed - unseen))
+            size = len(seen)
+            if size not in shares:
+                shares[size] = photo_share(model, mid, camera, size=size)[..., None]
+            mixed = _float32(unseen + shares[size] * (mixed - unseen))
         pairs.append(np.clip(mixed, 0, 1))
     return pairs[0], pairs[1]
 

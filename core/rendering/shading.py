@@ -21,11 +21,11 @@ AMBIENT = 0.8
 N_BANDS = 9
 
 # the cosine lobe's band factor times the harmonic's own
-_K0 = math.pi / math.sqrt(4 * math.pi)  # 0.886227
-_K1 = 2 * math.pi / math.sqrt(3) * math.sqrt(3 / (4 * math.pi))  # 1.772454
-_K2 = 2 * math.pi / math.sqrt(8) * 3 * math.sqrt(5 / (12 * math.pi))  # 2.427032
-_K3 = _K2 / (2 * math.sqrt(3))  # 0.700624
-_K4 = _K2 / 2  # 1.213516
+K0 = math.pi / math.sqrt(4 * math.pi)  # 0.886227
+K1 = 2 * math.pi / math.sqrt(3) * math.sqrt(3 / (4 * math.pi))  # 1.772454
+K2 = 2 * math.pi / math.sqrt(8) * 3 * math.sqrt(5 / (12 * math.pi))  # 2.427032
+K3 = K2 / (2 * math.sqrt(3))  # 0.700624
+K4 = K2 / 2  # 1.213516
 
 
 def sh_basis(normals: Tensor) -> Tensor:
@@ -33,15 +33,15 @@ def sh_basis(normals: Tensor) -> Tensor:
     x, y, z = normals.unbind(dim=-1)
     return torch.stack(
         [
-            torch.full_like(x, _K0),
-            -_K1 * y,
-            _K1 * z,
-            -_K1 * x,
-            _K2 * x * y,
-            -_K2 * y * z,
-            _K3 * (3 * z * z - 1),
-            -_K2 * x * z,
-            _K4 * (x * x - y * y),
+            torch.full_like(x, K0),
+            -K1 * y,
+            K1 * z,
+            -K1 * x,
+            K2 * x * y,
+            -K2 * y * z,
+            K3 * (3 * z * z - 1),
+            -K2 * x * z,
+            K4 * (x * x - y * y),
         ],
         dim=-1,
     )
@@ -67,3 +67,9 @@ def irradiance(normals: Tensor, gamma: Tensor) -> Tensor:
 def shade(albedo: Tensor, normals: Tensor, gamma: Tensor) -> Tensor:
     """Return the lit colour (B, ..., 3) of `albedo` (B, ..., 3); see `irradiance`."""
     return albedo * irradiance(normals, gamma)
+
+
+def shaded_map(albedo: Tensor, normals: Tensor, gamma: Tensor) -> Tensor:
+    """Return the lit colours (B, 3, S, S) of maps of albedo and normals; see `irradiance`."""
+    lit = shade(albedo.permute(0, 2, 3, 1), normals.permute(0, 2, 3, 1), gamma)
+    return lit.permute(0, 3, 1, 2)

@@ -30,6 +30,13 @@ def normals_of(values: NDArray[np.uint16]) -> AnyFloats:
     return (values.astype(np.float32) / 65535 * 2 - 1).astype(np.float32)
 
 
+def tangent_bytes(normals: AnyFloats) -> Bytes:
+    """Code tangent-space normals (n, n, 3) in 8 bits for viewers; none (zeros): straight out."""
+    coded = np.rint((normals + 1) * 127.5).clip(0, 255).astype(np.uint8)
+    coded[(normals == 0).all(axis=2)] = (128, 128, 255)
+    return coded
+
+
 def coded_color(linear: AnyFloats) -> Bytes:
     """Code linear RGB (n, n, 3) as 8-bit sRGB."""
     return np.rint(srgb_from_linear(linear) * 255).astype(np.uint8)

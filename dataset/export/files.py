@@ -28,7 +28,7 @@ from ..bake.maps import Maps
 from ..build import EXPECTED, reason_of
 from ..register.registered import Registered
 from ..registerstage import load_scan
-from .encoding import coded_color
+from .encoding import coded_color, tangent_bytes
 from .facescape import write_about, write_facescape
 from .gathering import Gathered, SourceTake, gather
 from .images import write_albedo, write_exr, write_png16
@@ -153,9 +153,8 @@ def textures_of(registered: Registered, maps: Maps) -> Textures:
     color = coded_color(maps.albedo) if maps.albedo.size else None
     if color is not None:
         color = _beyond(model, color)
-    normals = np.rint((maps.tangent_normal + 1) * 127.5).astype(np.uint8)
-    normals[~maps.tangent_normal.any(axis=2)] = (128, 128, 255)  # off the chart: straight out
-    return Textures(color=color, tangent_normal=_beyond(model, normals), covered=model.chart_faces)
+    normals = _beyond(model, tangent_bytes(maps.tangent_normal))
+    return Textures(color=color, tangent_normal=normals, covered=model.chart_faces)
 
 
 def _beyond(model: FaceModel, image: Bytes) -> Bytes:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from facekit.core.errors import InputError
+from facekit.core.rendering.shading import shaded_map
 from facekit.reconstruct.coefficients import Coefficients, split
 from facekit.reconstruct.facetensors import FaceTensors
 from facekit.reconstruct.hrn import Hrn, HrnOutput
@@ -244,7 +245,6 @@ def _mid_loss(face: FaceTensors, hrn: Hrn, c: Coefficients) -> Callable[[Tensor]
     Colours are those of waves in the chart, so that the face's *motion* counts. Weights are on
     cheeks and forehead: elsewhere are outlines, where what a pixel shows changes by jumps.
     """
-    from facekit.reconstruct.hrn import _lit
     from facekit.reconstruct.pose import posed, rotated
 
     row, col = torch.meshgrid(torch.arange(N), torch.arange(N), indexing="ij")
@@ -258,7 +258,7 @@ def _mid_loss(face: FaceTensors, hrn: Hrn, c: Coefficients) -> Callable[[Tensor]
         mid = coarse + face.at_vertices(D_map)
         points = posed(mid, c.angles, c.translation)
         normals = rotated(face.vertex_normals(mid), c.angles)
-        shaded = _lit(albedo, face.to_uv(normals, N), c.gamma)
+        shaded = shaded_map(albedo, face.to_uv(normals, N), c.gamma)
         image = draw(face, points, shaded, hrn.camera).image
         return (weight * (image - target) ** 2).double().sum()
 
