@@ -19,6 +19,7 @@ bench: $(READY)  ## accuracy and cost against known truth, beside other programs
 	.venv/bin/facekit bench dataset --set full=true
 	.venv/bin/facekit bench raster
 	.venv/bin/facekit bench hrn
+	.venv/bin/facekit bench multiview --set ablation=true --set faults=true
 
 lint: $(READY)
 	.venv/bin/ruff check .

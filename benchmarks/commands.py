@@ -184,3 +184,23 @@ def bench_hrn(
 
     config = settings(HrnBenchConfig, config_file, assignments, **given)
     show(as_json, "Single-view reconstruction", run_bench(config, out))
+
+
+@bench.command("multiview")
+@click.option("--out", type=OUT_PATH, default=Path("outputs/bench/multiview"), show_default=True,
+              help="Keeps the photographs, so that a second run goes on.")  # fmt: skip
+@click.option("--subjects", type=click.IntRange(1, 1000), help="Virtual people, nine views each.")
+@click.option("--seed", type=int, help="Other people, other cameras, other noise.")
+@config_options
+@json_option
+def bench_multiview(
+    out: Path, config_file: Path | None, assignments: Sequence[str], as_json: bool, **given: Any
+) -> None:
+    """Reconstruct virtual people of nine, three and one views; errors, relief, cost, faults."""
+    from .multiview_bench import MultiViewBenchConfig
+    from .multiview_bench import bench_multiview as run_bench
+    from .multiview_bench_table import tables
+
+    config = settings(MultiViewBenchConfig, config_file, assignments, **given)
+    result = run_bench(config, out)
+    show(as_json, "Multi-view against its truth", result if as_json else tables(result))

@@ -18,9 +18,9 @@ from ..capture.virtual.subject import NEUTRAL
 from ..core.errors import EstimationError, FacekitError
 from ..core.files import write_json
 from ..core.jobs import apart
+from ..core.spent import Spent
 from .dataset_bench_config import DatasetBenchConfig, ScanKind, SubjectCase, subject_cases
 from .dataset_bench_work import (
-    Spent,
     bake_work,
     measure_maps_work,
     measure_work,

@@ -78,6 +78,15 @@ def band_agreement(
     )
 
 
+def banded(values: Floats32, *, usable: Bools, texel_mm: Floats32) -> Floats32:
+    """Return what a map (n, n) holds in the band; NaN where too little is known about."""
+    usable = usable & (texel_mm > 0)
+    if not usable.any():
+        return np.full(values.shape, np.nan, np.float32)
+    blurs = _Blurs(usable, texel_mm)
+    return np.where(blurs.inner, blurs.band(values), np.float32(np.nan))
+
+
 class _Blurs:
     """Normalised Gaussian blurs of a sigma in mm, where texels differ in size."""
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..capture.virtual.studio import load_head, rng_of
 from ..capture.virtual.subject import NEUTRAL
-from ..core.errors import ConfigError, InputError
+from ..core.errors import ConfigError
 from ..core.facemodel.model import FaceModel
-from .stereo_bench_config import BUILT_IN, ICT, head_of
+from .stereo_bench_config import BUILT_IN, ICT, heads_of
 
 
 class ScanKind(StrEnum):
@@ -84,7 +84,7 @@ def subject_cases(config: DatasetBenchConfig) -> list[SubjectCase]:
     InputError
         None of the models' files is there.
     """
-    heads = _heads(config.models)
+    heads = heads_of(config.models)
     cases = []
     for index in range(config.subjects):
         kind, head = heads[index % len(heads)]
@@ -131,18 +131,3 @@ def draw_expression(model: FaceModel, rng: np.random.Generator) -> str:
         for mode in movements[name]:
             parts.append(f"{mode}={strength * rng.uniform(0.8, 1.2):.2f}")
     return "+".join(parts)
-
-
-def _heads(models: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return (kind, head) of the models whose files are there."""
-    found, absent = [], []
-    for kind in models:
-        try:
-            found.append((kind, head_of(kind)))
-        except InputError as error:
-            if kind != ICT:
-                raise
-            absent.append(error)
-    if not found:
-        raise absent[0]
-    return found

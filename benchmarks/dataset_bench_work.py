@@ -1,14 +1,13 @@
 """The costly parts of the dataset benchmark, each meant for a process of its own."""
 
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ..capture.session import load_session
 from ..capture.virtual.studio import load_head
 from ..capture.virtual.truth import load_truth
+from ..core.spent import Spent, timed
 from ..dataset.bake.bake import bake_maps
 from ..dataset.bake.config import BakeConfig
 from ..dataset.bake.mapfile import load_maps, save_maps
@@ -28,32 +27,18 @@ from .dataset_bench_pictures import (
 )
 from .dataset_bench_scan import BUILD, SESSION, load_scan, make_scans
 from .dataset_bench_truth import load_take_truth
-from .stereo_bench_cost import peak_gb
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spent:
-    """What work cost that ran in a process of its own."""
-
-    wall_s: float
-    cpu_s: float
-    """Of all threads."""
-    peak_gb: float
-    """Most memory that the process held, loaded modules and inputs included."""
 
 
 def scans_work(case: SubjectCase, folder: Path, config: DatasetBenchConfig) -> Spent:
     """Photograph a subject and build its scans; what is finished is kept."""
-    return _timed(lambda: make_scans(case, folder, config))[1]
+    return timed(lambda: make_scans(case, folder, config))[1]
 
 
 def register_work(case: SubjectCase, folder: Path) -> Spent:
     """Register both takes of a subject, and keep them beside the scans."""
     model = load_head(case.head)
     scans = [load_scan(folder, take) for take in case.expressions]
-    found, spent = _timed(lambda: register_takes(model, scans, RegisterConfig()))
+    found, spent = timed(lambda: register_takes(model, scans, RegisterConfig()))
     for take, registered in zip(case.expressions, found, strict=True):
         save_registered(folder / BUILD / take, registered)
     return spent
@@ -64,7 +49,7 @@ def bake_work(case: SubjectCase, take: str, folder: Path, config: DatasetBenchCo
     registered = load_registered(folder / BUILD / take, load_head(case.head))
     scan = load_scan(folder, take)
     views = take_views(folder, take, config)
-    maps, spent = _timed(lambda: bake_maps(registered, scan, views, bake_config(config)))
+    maps, spent = timed(lambda: bake_maps(registered, scan, views, bake_config(config)))
     save_maps(folder / BUILD / take, maps)
     return spent
 
@@ -117,12 +102,3 @@ def take_views(folder: Path, take: str, config: DatasetBenchConfig) -> list[View
     session = load_session(folder / SESSION)
     rig = load_truth(folder / SESSION).rig
     return load_views(session, session.take(take), rig, megapixels=config.megapixels)
-
-
-def _timed(work: Callable[[], _T]) -> tuple[_T, Spent]:
-    cpu, wall = time.process_time(), time.perf_counter()
-    answer = work()
-    spent = Spent(
-        wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu, peak_gb=peak_gb()
-    )
-    return answer, spent

@@ -10,12 +10,11 @@ the distance from points of the true face to it is taken.
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from ..capture.virtual.lights import led_ring
 from ..capture.virtual.render import photograph
@@ -23,7 +22,7 @@ from ..capture.virtual.scene import Scene, build_scene
 from ..capture.virtual.sensor import Optics
 from ..capture.virtual.studio import rng_of
 from ..capture.virtual.subject import draw_subject
-from ..core.arrays import AnyFloats, Bytes, Floats, Floats32
+from ..core.arrays import Bytes, Floats, Floats32
 from ..core.assets import find_asset
 from ..core.console import track
 from ..core.errors import InputError
@@ -32,11 +31,11 @@ from ..core.facemodel.load import load_face_model
 from ..core.facemodel.model import FaceModel
 from ..core.files import write_json
 from ..core.geometry.camera import Camera
-from ..core.geometry.closest import SurfaceQuery
-from ..core.geometry.mesh import Mesh, face_normals, sample_surface
-from ..core.geometry.transform import Similarity, align_similarity, look_at
+from ..core.geometry.mesh import Mesh
+from ..core.geometry.transform import look_at
 from ..core.imaging.imageio import write_image
 from .dataset_bench_scan import OffModelSubject, smooth_field
+from .face_distance import TrueFace, surface_error
 from .stereo_bench_config import BUILT_IN, ICT, head_of
 
 log = logging.getLogger(__name__)
@@ -49,15 +48,10 @@ _WIDTH, _HEIGHT = 640, 800
 _FIELD_MM = 300.0  # what the photograph's width shows
 _DISTANCE_MM = (800.0, 1300.0)
 _ASIDE_DEG = 5.0
-_N_POINTS = 6000
-_N_STEPS = 25
-_REACH_MM = 8.0  # of the alignment; beyond it a point is another thing than the face
-_SOFT_MM = 3.0
 _MEDIANS = (
     "fit_median_mm", "coarse_median_mm", "fit_scaled_median_mm", "coarse_scaled_median_mm",
     "fit_known_focal_median_mm", "coarse_known_focal_median_mm",
 )  # fmt: skip
-_EYES_NOSE_MOUTH = [36, 39, 42, 45, 30, 48, 54]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +65,7 @@ class SingleView:
     camera: Camera
     landmarks: Floats
     """(68, 2) px, without noise."""
-    face: Mesh
-    """The true face region, relief included, mm."""
-    landmarks_3d: Floats
-    """(68, 3) mm, of the true head: where the alignment starts."""
+    face: TrueFace
 
 
 def fit_accuracy(
@@ -96,7 +87,8 @@ def fit_accuracy(
         since one photograph does not tell how large a face is;
         `fit_known_focal_median_mm`, `coarse_known_focal_median_mm`: as the first two, of a fit
         that is told the camera's focal length;
-        `fit_worst_mm`; `fit_better`: on how many subjects the deformation map made it smaller;
+        `fit_worst_mm`; `fit_better`, `fit_scaled_better`: on how many subjects the deformation
+        map made it smaller;
         `fit_cpu_s` per subject; `fit_subjects`: the figures of each; `fit_model`.
     """
     # torch takes seconds
@@ -116,6 +108,9 @@ def fit_accuracy(
         **{name: float(np.median(values)) for name, values in medians.items()},
         "fit_worst_mm": max(medians["fit_median_mm"]),
         "fit_better": sum(row["fit_median_mm"] < row["coarse_median_mm"] for row in rows),
+        "fit_scaled_better": sum(
+            row["fit_scaled_median_mm"] < row["coarse_scaled_median_mm"] for row in rows
+        ),
         "fit_cpu_s": float(np.median([row["cpu_s"] for row in rows])),
         "fit_model": model.name,
         "fit_subjects": rows,
@@ -168,12 +163,12 @@ def _errors(view: SingleView, face: Any, shape: Any) -> dict[str, float]:
     """Return the figures of a shape (1, V, 3) in the model frame."""
     mm = face.head_mm(shape)[0].numpy().astype(np.float64)
     mesh = Mesh(vertices=mm, faces=face.model.faces)
-    distance = surface_distance(view, mesh, face.model)
-    scaled = surface_distance(view, mesh, face.model, with_scale=True)
+    rigid = surface_error(view.face, mesh, face.model)
+    scaled = surface_error(view.face, mesh, face.model, with_scale=True)
     return {
-        "median_mm": float(np.median(distance)),
-        "p90_mm": float(np.percentile(distance, 90)),
-        "scaled_median_mm": float(np.median(scaled)),
+        "median_mm": rigid.median_mm,
+        "p90_mm": rigid.p90_mm,
+        "scaled_median_mm": scaled.median_mm,
     }
 
 
@@ -203,8 +198,7 @@ def single_view(model: FaceModel, *, seed: int, beyond_model_mm: float = 0.0) ->
         mask=np.isfinite(picture.depth).astype(np.float32),
         camera=camera,
         landmarks=camera.project(marks)[0],
-        face=_face_of(scene),
-        landmarks_3d=marks,
+        face=TrueFace(mesh=_face_of(scene), landmarks=marks),
     )
 
 
@@ -227,51 +221,3 @@ def _camera(model: FaceModel, rng: np.random.Generator) -> Camera:
 def _face_of(scene: Scene) -> Mesh:
     mesh = Mesh(vertices=np.asarray(scene.surface.vertices, np.float64), faces=scene.surface.faces)
     return mesh.selected(scene.frontal)
-
-
-def surface_distance(
-    view: SingleView, found: Mesh, model: FaceModel, *, with_scale: bool = False
-) -> Floats:
-    """Return (n,) mm from points of the true face to a found surface, aligned rigidly.
-
-    The alignment starts at the landmarks and minimises the point-to-plane distance, robustly;
-    the scale stays as found, unless `with_scale`.
-    """
-    vertices = np.asarray(found.vertices, np.float64)
-    marks = vertices[model.landmarks68[_EYES_NOSE_MOUTH]]
-    start = align_similarity(view.landmarks_3d[_EYES_NOSE_MOUTH], marks, with_scale=with_scale)
-    rng = np.random.default_rng(0)
-    points, _ = sample_surface(view.face.vertices, view.face.faces, _N_POINTS, rng=rng)
-    query = SurfaceQuery(vertices, found.faces)
-    normals = face_normals(vertices, found.faces)
-    pose = start
-    for _ in range(_N_STEPS):
-        pose = _closer(pose, points, query, normals, with_scale=with_scale)
-    return np.asarray(query.closest(pose(points)).distance / pose.scale, np.float64)
-
-
-def _closer(
-    pose: Similarity,
-    points: Floats,
-    query: SurfaceQuery,
-    normals: AnyFloats,
-    *,
-    with_scale: bool,
-) -> Similarity:
-    """Return the pose after one Gauss-Newton step towards the surface."""
-    moved = pose(points)
-    near = query.closest(moved)
-    n = np.asarray(normals[near.face], np.float64)
-    gap = ((moved - near.points) * n).sum(axis=1)
-    weight = np.sqrt((np.abs(gap) < _REACH_MM) / (1 + (gap / _SOFT_MM) ** 2))
-    middle = moved.mean(axis=0)
-    arm = moved - middle
-    columns = [np.cross(arm, n), n]
-    if with_scale:
-        columns.append((arm * n).sum(axis=1, keepdims=True))
-    rows = np.hstack(columns) * weight[:, None]
-    step = np.linalg.lstsq(rows, -gap * weight, rcond=None)[0]
-    turn = Rotation.from_rotvec(step[:3]).as_matrix()
-    growth = 1.0 + float(step[6]) if with_scale else 1.0
-    t = growth * turn @ (pose.t - middle) + middle + step[3:6]
-    return replace(pose, scale=growth * pose.scale, R=turn @ pose.R, t=t)

@@ -48,6 +48,27 @@ def head_of(subject: str) -> str:
     return str(path)
 
 
+def heads_of(models: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return (kind, head) of the models whose files are there.
+
+    Raises
+    ------
+    InputError
+        None is, or one is not that was named by its file.
+    """
+    found, absent = [], []
+    for kind in models:
+        try:
+            found.append((kind, head_of(kind)))
+        except InputError as error:
+            if kind != ICT:
+                raise
+            absent.append(error)
+    if not found:
+        raise absent[0]
+    return found
+
+
 def is_seed(scene: str) -> bool:
     """Tell whether a scene is a seed of the studio; otherwise it is a folder."""
     return scene.isascii() and scene.isdigit()

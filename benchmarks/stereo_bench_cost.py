@@ -4,9 +4,7 @@ Compiled code is loaded from numba's cache; where it has to be compiled first, a
 beforehand does so, and its time is told apart.
 """
 
-import resource
 import shutil
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from ..core.devices import Device
 from ..core.errors import FacekitError, InputError
 from ..core.files import STAGE_RECORD, read_json
 from ..core.jobs import apart
+from ..core.spent import peak_gb
 from ..dataset.build import BuildConfig, build_dataset
 from ..dataset.rigcheck import RigCheck
 from ..dataset.stages import STAGES_FOLDER
@@ -141,22 +140,6 @@ def _check(session: Path, rig_file: Path, take: str) -> float:
     with TemporaryDirectory(prefix="facekit-check.") as cache:
         check_take(opened, opened.take(take), load_rig(rig_file), cache=Path(cache))
     return time.process_time() - loaded
-
-
-def peak_gb() -> float:
-    """Return the most memory, GB, that this process held since it was started.
-
-    `ru_maxrss` of a started process also counts what its parent held at that moment; Linux
-    tells its own apart.
-    """
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return float(line.split()[1]) / 1e6
-    except OSError:
-        pass
-    unit = 1e9 if sys.platform == "darwin" else 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _stages(folder: Path, figure: str) -> dict[str, float]:

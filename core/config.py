@@ -58,14 +58,22 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 
 def with_overrides(config: Config, assignments: Sequence[str]) -> Config:
-    """Apply `key=value` assignments of the command line (values in YAML)."""
-    values: dict[str, Any] = {}
+    """Apply `key=value` assignments of the command line (values in YAML).
+
+    A setting of a setting has a dot: `relief.window=9`.
+    """
+    merged = to_mapping(config)
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {assignment}: expected key=value")
-        values[key.strip()] = yaml.safe_load(text)
-    merged = {**to_mapping(config), **values}
+        *outer, name = key.strip().split(".")
+        place: Any = merged
+        for part in outer:
+            place = place.get(part)
+            if not isinstance(place, dict):
+                raise ConfigError(f"--set {assignment}: {part!r} has no settings of its own")
+        place[name] = yaml.safe_load(text)
     return from_mapping(type(config), merged, where="--set")
 
 

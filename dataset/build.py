@@ -21,6 +21,7 @@ from ..core.errors import ConfigError, EstimationError, FacekitError, InputError
 from ..core.files import hash_of, read_json, sha256_file, write_json
 from ..core.geometry.camera import Camera, Rig
 from ..core.jobs import each_apart
+from ..core.wording import listed
 from .appraisal import HEALTH_STAGE, PHOTO_STAGE, appraised
 from .colmaptake import colmap_stages_of
 from .cost import expected_cost, free_gb, shortage
@@ -267,8 +268,8 @@ def _check_rig(session: Session, rig: Rig) -> None:
     shared = set(ids) & set(rig.names)
     if len(shared) < 2:
         raise InputError(
-            f"{session.folder}: its cameras ({_listed(ids)}) and the rig's "
-            f"({_listed(rig.names)}) have {len(shared)} in common, but stereo needs two; "
+            f"{session.folder}: its cameras ({listed(ids)}) and the rig's "
+            f"({listed(rig.names)}) have {len(shared)} in common, but stereo needs two; "
             "is this the rig of another session?"
         )
 
@@ -281,9 +282,9 @@ def _used_cameras(session: Session, take: Take, rig: Rig) -> tuple[Rig, list[str
     missing = [name for name in rig.names if name not in photographed]
     remarks = list(take.problems)
     if unknown:
-        remarks.append(f"left out, not in the rig: {_listed(unknown)}")
+        remarks.append(f"left out, not in the rig: {listed(unknown)}")
     if missing:
-        remarks.append(f"no photograph of {_listed(missing)}")
+        remarks.append(f"no photograph of {listed(missing)}")
     if len(used) < 2:
         raise InputError(
             f"{session.folder}: take {take.id} has {len(used)} photographs of calibrated "
@@ -324,11 +325,6 @@ def _camera_hash(camera: Camera) -> str:
         [camera.width, camera.height, camera.K.tolist(), camera.cam_from_world.tolist(),
          camera.distortion.tolist()]
     )  # fmt: skip
-
-
-def _listed(names: Sequence[str], *, most: int = 6) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def reason_of(error: BaseException) -> str:

@@ -56,7 +56,7 @@ def detailed_surface(
     texels = chart(model, len(displacement))
     dilated = np.asarray(texels.dilated(displacement, n_texels=_GUTTER), np.float32)
     covered = on_chart(model, mesh)
-    moved = vertices + _at_vertices(dilated, mesh, covered, len(vertices))[:, None] * normals
+    moved = vertices + at_vertices(dilated, mesh, covered)[:, None] * normals
     return Mesh(vertices=moved, faces=mesh.faces, uv=mesh.uv, faces_uv=mesh.faces_uv)
 
 
@@ -77,6 +77,30 @@ def carried(model: FaceModel, values: AnyFloats, mesh: Mesh) -> Floats32:
         )
         faces, out = cut.faces, cut.attributes["value"].astype(np.float32)
     return out
+
+
+def at_vertices(values: AnyFloats, mesh: Mesh, covered: Bools) -> Floats:
+    """Return a map's values at the vertices, the mean over a vertex's UVs; 0 where none is on it.
+
+    Parameters
+    ----------
+    values : (n, n) or (n, n, k)
+    covered : (F,)
+        The faces that the map is of.
+
+    Returns
+    -------
+    (N,) or (N, k)
+    """
+    assert mesh.uv is not None and mesh.faces_uv is not None
+    n, n_vertices = len(values), len(mesh.vertices)
+    uv_row = mesh.faces_uv[covered].ravel().astype(np.int64)
+    pairs = np.unique(uv_row * n_vertices + mesh.faces[covered].ravel())
+    uv_row, vertex = np.divmod(pairs, n_vertices)
+    sampled = bilinear_weights(mesh.uv[uv_row], n, place=OURS) @ values.reshape(n * n, -1)
+    count = np.maximum(np.bincount(vertex, minlength=n_vertices), 1)
+    total = [np.bincount(vertex, weights=column, minlength=n_vertices) for column in sampled.T]
+    return np.stack([column / count for column in total], axis=1).reshape(-1, *values.shape[2:])
 
 
 def _levels(model: FaceModel, size: int) -> int:
@@ -103,15 +127,3 @@ def _halved(vertices: Floats, normals: Floats, faces: Ints) -> tuple[Floats, Flo
     length = np.linalg.norm(normal, axis=1, keepdims=True)
     normal = np.divide(normal, length, out=np.zeros_like(normal), where=length > 1e-9)
     return np.concatenate([vertices, middle]), np.concatenate([normals, normal])
-
-
-def _at_vertices(values: Floats32, mesh: Mesh, covered: Bools, n_vertices: int) -> Floats:
-    """Return (N,) a map's values (n, n) at the vertices: the mean over a vertex's UVs; else 0."""
-    assert mesh.uv is not None and mesh.faces_uv is not None
-    n = len(values)
-    pairs = np.stack([mesh.faces_uv[covered].ravel(), mesh.faces[covered].ravel()], axis=1)
-    uv_row, vertex = np.unique(pairs, axis=0).T
-    sampled = bilinear_weights(mesh.uv[uv_row], n, place=OURS) @ values.ravel()
-    count = np.bincount(vertex, minlength=n_vertices)
-    total = np.bincount(vertex, weights=sampled, minlength=n_vertices)
-    return total / np.maximum(count, 1)

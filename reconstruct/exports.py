@@ -14,17 +14,24 @@ All meshes are in the head frame; OBJ is millimetres, GLB shows metres.
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ..core.files import write_bytes, write_json
+from ..core.imaging.color import as_bytes
 from ..dataset.displacementcode import OFFSET, STEP_MM, coded_displacement
 from ..dataset.export.encoding import coded_normals, png, tangent_bytes
 from ..dataset.export.meshes import Textures, write_glb, write_obj
 from .detailedsurface import on_chart
-from .prediction import Prediction, off_chart
+from .prediction import off_chart
+from .surfaces import FaceSurfaces
+
+EXPORTED = (
+    "coarse.obj", "mid.obj", "mid.mtl", "mid.jpg", "mid.glb", "detail.obj", "detail.mtl",
+    "detail.jpg", "detail.glb", "displacement.png", "displacement.json", "normal.png",
+    "tangent_normal.png", "valid.png", "albedo.png",
+)  # fmt: skip
+"""All the files' names."""
 
 
-def export_prediction(folder: Path, prediction: Prediction) -> list[str]:
+def export_prediction(folder: Path, prediction: FaceSurfaces) -> list[str]:
     """Write meshes and maps of a prediction into `folder`; return the files' names, sorted."""
     written = [
         *export_meshes(folder, prediction),
@@ -33,7 +40,7 @@ def export_prediction(folder: Path, prediction: Prediction) -> list[str]:
     return sorted(path.name for path in written)
 
 
-def export_meshes(folder: Path, prediction: Prediction) -> list[Path]:
+def export_meshes(folder: Path, prediction: FaceSurfaces) -> list[Path]:
     """Write the three surfaces; return the files."""
     covered = ~off_chart(prediction.model)
     textures = Textures(color=prediction.texture, covered=covered)
@@ -49,15 +56,15 @@ def export_meshes(folder: Path, prediction: Prediction) -> list[Path]:
     ]
 
 
-def export_maps(folder: Path, prediction: Prediction) -> list[Path]:
+def export_maps(folder: Path, prediction: FaceSurfaces) -> list[Path]:
     """Write displacement, normals and albedo as PNG; return the files."""
     coded = coded_displacement(prediction.displacement)
     files = {
         "displacement.png": png(coded.values),
         "normal.png": png(coded_normals(prediction.normal)),
         "tangent_normal.png": png(coded_normals(prediction.tangent_normal)),
-        "valid.png": png(np.rint(prediction.valid * 255).astype(np.uint8)),
-        "albedo.png": png(np.rint(np.clip(prediction.albedo, 0, 1) * 255).astype(np.uint8)),
+        "valid.png": png(as_bytes(prediction.valid)),
+        "albedo.png": png(as_bytes(prediction.albedo)),
     }
     for name, content in files.items():
         write_bytes(folder / name, content)

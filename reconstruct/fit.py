@@ -1,28 +1,31 @@
 """Fit a face model to one photograph, without any trained weights, coarse to fine.
 
 1. Landmarks: pose in closed form, then pose, identity and expression by Gauss-Newton.
-2. Colours: the same and light and painted albedo, pixel by pixel (`fit_dense.py`).
-3. The deformation map, by Adam through the rasteriser (`fit_mid.py`).
+2. Colours: the same and light and painted albedo, pixel by pixel (`fit_dense.py`): M0.
+3. The deformation map: what the face model's modes tell of finer shading, its size held, and on it
+   what no mode tells, by Adam through the rasteriser (`fit_mid.py`): M1.
 4. The displacement map, in the chart (`fit_detail.py`).
 """
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.arrays import AnyFloats, Floats, Floats32, Ints
+from ..core.arrays import AnyFloats, Bools, Floats, Floats32, Ints
 from ..core.errors import InputError
 from ..core.rendering.topology import topology
+from ..dataset.bake.chart import chart
+from ..dataset.bake.deformation import OURS, map_of_offsets
 from .align import MODEL_UNIT_MM, Crop
 from .coefficients import Coefficients
 from .contour import signed_distance, silhouette_vertices
 from .facetensors import FaceTensors
-from .fit_camera import CropCamera
+from .fit_camera import CropCamera, RigidPose
 from .fit_dense import Appearance, DenseFit, fit_dense
 from .fit_detail import Detail, DetailConfig, fit_detail
 from .fit_landmarks import FitState, LandmarkTarget, fit_landmarks, landmark_target, start_state
@@ -33,6 +36,7 @@ from .fitconfig import FitConfig
 
 _BROWS = slice(17, 27)
 _TRUSTED = 0.5  # of a mask
+_RIM_PX = 2  # of the outline of what is covered
 _STAGES = ("coarse_s", "mid_s", "detail_s")
 
 
@@ -98,29 +102,35 @@ def fit(
     EstimationError
         Too few landmarks.
     """
-    config = config or FitConfig()
     _check(crop, focal_px, mask)
-    model = model or fit_model_of(face)
+    config, model = config or FitConfig(), model or fit_model_of(face)
     camera = camera_of_crop(crop, focal_px)
     clock = [time.process_time()]
     state, look = _coarse(crop, model, camera, config, mask)
     clock.append(time.process_time())
-    size = min(config.mid.size, crop.size)
-    middle = MidFit(
-        face, model, _resized(crop.image, size), camera.resized(size), state, look,
-        config=config.mid, landmarks=_landmarks(crop, camera.resized(size), config),
-        trusted=_trusted(mask, size),
-    )  # fmt: skip
-    deformation, gamma = fit_mid(
-        middle,
-        contour=_contour(crop, mask, size),
-        edge_of=None if mask is None else _Outline(middle, _resized(_f32(mask), size)),
-    )
+    coarse = _tensor(model.shape(state.coefficients))[None]
+    refined, look = _refined(crop, model, camera, config, mask, state, look)
+    middle, deformation, gamma = _middle(crop, face, model, camera, config, mask, refined, look)
+    deformation = deformation + _as_map(face, middle.coarse - coarse, config.mid.map_size)
     clock.append(time.process_time())
-    shape = middle.shape(deformation).detach()
+    shape = coarse + face.at_vertices(deformation)
     detail = _detail(crop, face, camera, middle, shape, gamma, config, mask)
     clock.append(time.process_time())
-    return _result(face, camera, state, middle, shape, deformation, gamma, detail, clock)
+    return FitResult(
+        coefficients=_coefficients(face, model, state, refined.pose, middle.albedo, gamma),
+        camera=camera,
+        R=refined.pose.R,
+        t=refined.pose.t,
+        coarse=coarse,
+        mid=shape,
+        deformation=deformation,
+        displacement=detail.displacement,
+        valid=detail.valid,
+        albedo=detail.albedo,
+        shaded=detail.shaded,
+        vertex_albedo=middle.albedo,
+        figures=_figures(clock, (shape - coarse)[:, middle.region], detail.displacement),
+    )
 
 
 def fit_model_of(face: FaceTensors) -> FitModel:
@@ -140,35 +150,21 @@ def camera_of_crop(crop: Crop, focal_px: float | None) -> CropCamera:
     )
 
 
-def _result(
-    face: FaceTensors,
-    camera: CropCamera,
-    state: FitState,
-    middle: MidFit,
-    shape: Tensor,
-    deformation: Tensor,
-    gamma: Tensor,
-    detail: Detail,
-    clock: list[float],
-) -> FitResult:
+def _as_map(face: FaceTensors, moved: Tensor, size: int) -> Tensor:
+    """Return the map (1, 3, size, size) that moves the vertices as `moved` (1, V, 3), nearly."""
+    if not moved.any():
+        return moved.new_zeros(1, 3, size, size)
+    offsets = moved[0].numpy().astype(np.float64)
+    found = map_of_offsets(chart(face.model, size), offsets, place=OURS)
+    return torch.from_numpy(found).permute(2, 0, 1)[None].contiguous()
+
+
+def _figures(clock: list[float], moved: Tensor, displacement: Tensor) -> dict[str, float]:
+    """Return them; `moved` (1, n, 3) is how far the face's vertices went."""
     figures = dict(zip(_STAGES, np.diff(clock).tolist(), strict=True))
-    figures["deformation_mm"] = float(deformation.norm(dim=1).max()) * MODEL_UNIT_MM
-    figures["displacement_mm"] = float(detail.displacement.abs().max()) * MODEL_UNIT_MM
-    return FitResult(
-        coefficients=_coefficients(face, middle.model, state, middle.albedo, gamma),
-        camera=camera,
-        R=state.pose.R,
-        t=state.pose.t,
-        coarse=middle.coarse,
-        mid=shape,
-        deformation=deformation,
-        displacement=detail.displacement,
-        valid=detail.valid,
-        albedo=detail.albedo,
-        shaded=detail.shaded,
-        vertex_albedo=middle.albedo,
-        figures=figures,
-    )
+    figures["deformation_max_mm"] = float(moved.norm(dim=-1).max()) * MODEL_UNIT_MM
+    figures["displacement_max_mm"] = float(displacement.abs().max()) * MODEL_UNIT_MM
+    return figures
 
 
 def _coarse(
@@ -186,6 +182,53 @@ def _coarse(
         state, look = fit_dense(dense, _landmarks(crop, resized, config), state, look)
     assert look is not None
     return state, look
+
+
+def _refined(
+    crop: Crop,
+    model: FitModel,
+    camera: CropCamera,
+    config: FitConfig,
+    mask: AnyFloats | None,
+    state: FitState,
+    look: Appearance,
+) -> tuple[FitState, Appearance]:
+    """Return what finer shading makes of a coarse fit: the face model's part of M1."""
+    level = config.refined
+    if level is None:
+        return state, look
+    resized = camera.resized(level.size)
+    dense = DenseFit(
+        model, _resized(crop.image, level.size), resized, level=level,
+        priors=replace(config.priors, patch_mm2=config.refined_patch_mm2),
+        trusted=_trusted(mask, level.size),
+    )  # fmt: skip
+    return fit_dense(dense, _landmarks(crop, resized, config), state, look)
+
+
+def _middle(
+    crop: Crop,
+    face: FaceTensors,
+    model: FitModel,
+    camera: CropCamera,
+    config: FitConfig,
+    mask: AnyFloats | None,
+    state: FitState,
+    look: Appearance,
+) -> tuple[MidFit, Tensor, Tensor]:
+    """Return the fit, the deformation map (1, 3, d, d) on its shape, and the light."""
+    size = min(config.mid.size, crop.size)
+    middle = MidFit(
+        face, model, _resized(crop.image, size), camera.resized(size), state, look,
+        config=config.mid, landmarks=_landmarks(crop, camera.resized(size), config),
+        trusted=_trusted(mask, size),
+    )  # fmt: skip
+    deformation, gamma = fit_mid(
+        middle,
+        contour=_contour(crop, mask, size),
+        edge_of=None if mask is None else _Outline(middle, _resized(_f32(mask), size)),
+    )
+    return middle, deformation, gamma
 
 
 def _landmarks(crop: Crop, camera: CropCamera, config: FitConfig) -> LandmarkTarget:
@@ -219,7 +262,7 @@ class _Outline:
         seen = fit.seen(fit.coarse)
         area = float((mask > _TRUSTED).sum())
         # of head or face, the mask shows that whose area is nearer
-        self.face_alone = area < (len(seen.rows) + seen.n_covered) / 2
+        self.face_alone = area < (len(seen.rows) + seen.covered.sum()) / 2
 
     def __call__(self, shape: Tensor) -> Tensor:
         fit = self.fit
@@ -231,8 +274,18 @@ class _Outline:
         vertices = silhouette_vertices(
             turned, self.edges, self.beside, np.unique(visible).astype(np.int32)
         )
+        if not self.face_alone:  # a jaw before its own neck is no edge of the head
+            vertices = vertices[beside_backdrop(seen.covered, fit.camera, seen.posed[vertices])]
         # ears, neck and shoulders have outlines, too, that no face should be bent for
         return torch.from_numpy(vertices[fit.model.region[vertices]].astype(np.int64))
+
+
+def beside_backdrop(covered: Bools, camera: CropCamera, posed: AnyFloats) -> Bools:
+    """Return (N,) whether posed points lie within `_RIM_PX` of pixels that show no head."""
+    side = 2 * _RIM_PX + 1
+    inner = cv2.erode(covered.astype(np.uint8), np.ones((side, side), np.uint8), borderValue=1)
+    column, row = np.floor(camera.project(posed)).clip(0, camera.size - 1).astype(int).T
+    return np.asarray(inner[row, column] == 0)
 
 
 def facing(seen: Visible, faces: Ints, camera: CropCamera) -> Floats:
@@ -265,7 +318,12 @@ def _detail(
 
 
 def _coefficients(
-    face: FaceTensors, model: FitModel, state: FitState, albedo: Tensor, gamma: Tensor
+    face: FaceTensors,
+    model: FitModel,
+    state: FitState,
+    pose: RigidPose,
+    albedo: Tensor,
+    gamma: Tensor,
 ) -> Coefficients:
     n = model.n_identity
     rows = torch.from_numpy(state.coefficients.astype(np.float32))[None]
@@ -273,9 +331,9 @@ def _coefficients(
         identity=rows[:, :n],
         expression=rows[:, n:],
         albedo=_albedo_coefficients(face, model, albedo),
-        angles=torch.from_numpy(state.pose.angles.astype(np.float32))[None],
+        angles=torch.from_numpy(pose.angles.astype(np.float32))[None],
         gamma=gamma,
-        translation=torch.from_numpy(state.pose.t.astype(np.float32))[None],
+        translation=torch.from_numpy(pose.t.astype(np.float32))[None],
     )
 
 
@@ -297,6 +355,10 @@ def _resized(image: Floats32, size: int) -> Floats32:
         return np.ascontiguousarray(image, np.float32)
     how = cv2.INTER_AREA if size < image.shape[0] else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(image, (size, size), interpolation=how), np.float32)
+
+
+def _tensor(values: Floats) -> Tensor:
+    return torch.from_numpy(np.asarray(values, np.float32))
 
 
 def _f32(values: AnyFloats) -> Floats32:

@@ -58,24 +58,6 @@ class CropCamera:
             np.float64,
         )
 
-    def clip_matrix(self, near: float, far: float) -> Floats:
-        """Return (4, 4): clip coordinates from posed points (x, y, z, 1).
-
-        Row 0 of the raster, at NDC y = -1, is the top of the picture.
-        """
-        half = self.size / 2
-        fx, cx, cy = self.focal / half, self.centre[0] / half - 1, self.centre[1] / half - 1
-        a, b = (far + near) / (far - near), 2 * far * near / (far - near)
-        d = self.distance
-        return np.array(
-            [
-                [fx, 0.0, -cx, cx * d],
-                [0.0, -fx, -cy, cy * d],
-                [0.0, 0.0, -a, a * d - b],
-                [0.0, 0.0, -1.0, d],
-            ]
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class RigidPose:

@@ -28,6 +28,8 @@ from .fit_light import sh_basis, sh_slope
 from .fit_model import FitModel
 from .fit_visible import Visible, unit, visible_pixels
 
+_SIZE_SIGMA = 1e-4  # of a step's part of a size that is to be held
+
 
 @dataclass(frozen=True, kw_only=True)
 class Appearance:
@@ -50,6 +52,8 @@ class DenseLevel:
     n_light: int
     """Steps of light and paint alone, first."""
     n_steps: int
+    holds_size: bool = False
+    """Keep the face as large as it is: no shading tells its size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +254,7 @@ def fit_dense(
     """Run one round from `state`; landmarks of the same crop hold on."""
     model, level = fit.model, fit.level
     n, k = len(model.modes), model.paint.shape[1]
+    growth = size_slope(model, model.shape(state.coefficients)) if level.holds_size else None
     for step in range(level.n_light + level.n_steps):
         move = step >= level.n_light
         seen = visible_pixels(model, model.shape(state.coefficients), state.pose, fit.camera)
@@ -258,6 +263,8 @@ def fit_dense(
         H, g = fit.equations(state, look, seen, move=move)
         if move and target is not None:
             add_landmarks(model, target, fit.camera, state, H=H, g=g)
+        if growth is not None:
+            H[:n, :n] += np.outer(growth, growth) / _SIZE_SIGMA**2
         _add_look_priors(fit, look, H, g)
         moves = np.ones(len(g), bool)
         moves[: n + 6] = move
@@ -273,6 +280,14 @@ def fit_dense(
         )
     assert look is not None
     return state, look
+
+
+def size_slope(model: FitModel, shape: AnyFloats) -> Floats:
+    """Return (n_modes,): by what part of its size the face region of a shape grows with each."""
+    region = shape[model.region]
+    arm = region - region.mean(axis=0)
+    grown = np.tensordot(model.modes[:, model.region].astype(np.float64), arm, axes=2)
+    return np.asarray(grown / (arm**2).sum())
 
 
 def _add_look_priors(fit: DenseFit, look: Appearance, H: Floats, g: Floats) -> None:

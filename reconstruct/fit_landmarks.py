@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..core.arrays import AnyFloats, Floats
+from ..core.arrays import AnyFloats, Bools, Floats
 from ..core.errors import EstimationError
 from ..dataset.register.morphable import box_step
 from .fit_camera import CropCamera, RigidPose, pose_of_landmarks, pose_slope
@@ -97,25 +97,47 @@ def add_landmarks(
     g: Floats,
 ) -> None:
     """Add the landmarks' normal equations to those of coefficients and pose, in place."""
-    known = np.flatnonzero(np.isfinite(target.points).all(axis=1))
-    yaw = float(state.pose.angles[1])
-    if abs(yaw) > _TURNED:  # turned to the image's right (yaw > 0), the right half is far
-        far = np.arange(N_JAW) > 8 if yaw > 0 else np.arange(N_JAW) < 8
-        known = known[~np.isin(known, np.flatnonzero(far))]
+    known = np.isfinite(target.points).all(axis=1) & ~far_jaw(float(state.pose.angles[1]))
     at = model.landmarks[known]
     modes = model.modes[:, at].astype(np.float64)
     posed = state.pose(model.mean[at] + np.tensordot(state.coefficients, modes, axes=1))
-    slope = camera.slope(posed)
     gap = target.points[known] - camera.project(posed)
-    J = np.concatenate(
-        [
-            np.einsum("nij,jk,mnk->nim", slope, state.pose.R, modes, optimize=True),
-            slope @ pose_slope(posed, state.pose),
-        ],
-        axis=2,
-    )
-    sigma2 = target.sigma[known] ** 2
-    weight = 1 / (sigma2 + (gap**2).sum(axis=1) / 9)  # Cauchy: gross errors lose their pull
+    J = pixel_rows(camera.slope(posed), state.pose.R, modes, pose_slope(posed, state.pose))
+    add_pixels(J, gap, robust_weights(gap, target.sigma[known]), H=H, g=g)
+
+
+def far_jaw(yaw: float) -> Bools:
+    """Return (68,) which points a head turned by `yaw` to the image's right hides: far jaw."""
+    points = np.arange(68)
+    if abs(yaw) <= _TURNED:
+        return np.zeros(68, bool)
+    return (points < N_JAW) & ((points > 8) if yaw > 0 else (points < 8))
+
+
+def pixel_rows(slope: Floats, turn: Floats, modes: AnyFloats, pose_columns: Floats) -> Floats:
+    """Return (N, 2, n_modes + k): how N pixels move with coefficients and pose.
+
+    Parameters
+    ----------
+    slope : (N, 2, 3)
+        px by the posed point.
+    turn : (3, 3)
+        Posed directions from the model's, scale included.
+    modes : (n_modes, N, 3)
+    pose_columns : (N, 3, k)
+        The posed point by the k unknowns of the pose.
+    """
+    by_modes = np.einsum("nij,jk,mnk->nim", slope, turn, modes, optimize=True)
+    return np.concatenate([by_modes, slope @ pose_columns], axis=2)
+
+
+def robust_weights(gap: Floats, sigma: Floats) -> Floats:
+    """Return (N,) Cauchy's weights of offsets (N, 2) px: gross errors lose their pull."""
+    return np.asarray(1 / (sigma**2 + (gap**2).sum(axis=1) / 9))
+
+
+def add_pixels(J: Floats, gap: Floats, weight: Floats, *, H: Floats, g: Floats) -> None:
+    """Add the normal equations of rows (N, 2, n) to the first n unknowns, in place."""
     n = J.shape[2]
     H[:n, :n] += np.einsum("nia,n,nib->ab", J, weight, J, optimize=True)
     g[:n] += np.einsum("nia,n,ni->a", J, weight, gap, optimize=True)
@@ -136,12 +158,28 @@ def advanced(
 
 def solved(model: FitModel, state: FitState, H: Floats, g: Floats, *, moves: np.ndarray) -> Floats:
     """Return the step of (coefficients, pose, whatever follows), priors and bounds kept."""
-    n = len(model.modes)
+    prior = Prior(sigma=model.sigma, low=model.low, high=model.high)
+    return prior_step(prior, state.coefficients, H, g, moves=moves)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prior:
+    """What is known of n values beforehand: normal round zero, within a box."""
+
+    sigma: Floats
+    low: Floats
+    high: Floats
+    """(n,) each."""
+
+
+def prior_step(prior: Prior, values: Floats, H: Floats, g: Floats, *, moves: np.ndarray) -> Floats:
+    """Return the step of all unknowns, of which the first n have `values` and a prior."""
+    n = len(values)
     H, g = H.copy(), g.copy()
     diagonal = np.arange(len(g))
-    H[diagonal[:n], diagonal[:n]] += 1 / model.sigma**2
-    g[:n] -= state.coefficients / model.sigma**2
+    H[diagonal[:n], diagonal[:n]] += 1 / prior.sigma**2
+    g[:n] -= values / prior.sigma**2
     H[diagonal, diagonal] += 1e-9
     low, high = np.full(len(g), -np.inf), np.full(len(g), np.inf)
-    low[:n], high[:n] = model.low - state.coefficients, model.high - state.coefficients
+    low[:n], high[:n] = prior.low - values, prior.high - values
     return box_step(H, g, moves=moves, low=low, high=high)

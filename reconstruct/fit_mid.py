@@ -25,8 +25,7 @@ from .fit_dense import Appearance
 from .fit_landmarks import FitState, LandmarkTarget
 from .fit_model import FitModel
 from .fit_visible import Visible, visible_pixels
-
-_NEAR, _FAR = 2.0, 40.0  # model units of depth that are rasterised
+from .photocamera import photo_camera
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +86,7 @@ class MidFit:
         self.state, self.landmarks = state, landmarks
         self.coarse = _tensor(model.shape(state.coefficients))[None]
         self.rotation, self.shift = _tensor(state.pose.R), _tensor(state.pose.t)
-        self.clip = _tensor(camera.clip_matrix(_NEAR, _FAR))
+        self.lens = photo_camera(camera, float(state.pose.t[2]))
         self.albedo = _tensor(model.paint @ look.paint)[None]
         self.gamma = _tensor(look.gamma)[None]
         self.region = torch.from_numpy(np.flatnonzero(model.region))
@@ -106,21 +105,12 @@ class MidFit:
         posed = self.posed(shape)
         normals = self.face.vertex_normals(shape) @ self.rotation.T
         colours = shade(self.albedo, normals, gamma)
-        ones = torch.ones_like(posed[..., :1])
-        clip = torch.cat([posed, ones], dim=-1) @ self.clip.T
+        clip = self.lens.clip(posed)
         size = (self.camera.size, self.camera.size)
         fragments = self.rasterizer.rasterize(clip, self.face.faces, size)
         drawn = self.rasterizer.interpolate(colours, fragments, self.face.faces)
         drawn = self.rasterizer.antialias(drawn, fragments, clip, topology(self.face.faces))
         return drawn.permute(0, 3, 1, 2)
-
-    def pixels(self, posed: Tensor) -> Tensor:
-        """Return px (1, N, 2), y down, of posed points (1, N, 3)."""
-        camera = self.camera
-        depth = camera.distance - posed[..., 2]
-        x = camera.focal * posed[..., 0] / depth + camera.centre[0]
-        y = -camera.focal * posed[..., 1] / depth + camera.centre[1]
-        return torch.stack([x, y], dim=-1)
 
     def seen(self, shape: Tensor) -> Visible:
         """Return the pixels that show the face."""
@@ -160,7 +150,7 @@ class MidFit:
         if self.landmarks is not None:
             total = total + config.landmark * self._landmark_loss(posed)
         if contour is not None and edge is not None:
-            xy = self.pixels(posed[:, edge])[0]
+            xy = self.lens.pixels(posed[:, edge])[0]
             hairline = contour.hairline_y
             total = total + config.contour * contour_repaired(
                 xy, contour.signed, hairline_y=hairline
@@ -170,7 +160,7 @@ class MidFit:
     def _landmark_loss(self, posed: Tensor) -> Tensor:
         assert self.landmarks is not None
         known = np.flatnonzero(np.isfinite(self.landmarks.points).all(axis=1))
-        found = self.pixels(posed[:, self.face.landmarks[torch.from_numpy(known)]])
+        found = self.lens.pixels(posed[:, self.face.landmarks[torch.from_numpy(known)]])
         wanted = _tensor(self.landmarks.points[known])[None]
         weight = _tensor((self.landmarks.sigma.min() / self.landmarks.sigma[known]) ** 2)
         scale = 224.0 / self.camera.size

@@ -1,5 +1,6 @@
 """A face model as the fit takes it: one stack of modes, their priors, skin painted by regions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,8 @@ class FitModel:
     """Columns of `paint` that are regions; slow waves over the face follow."""
     region: Bools
     """(V,) what photographs show of the face: skin and eyes, no hair, ears or neck."""
+    centre_mm: Floats
+    """(3,) the model frame's origin in the head frame: head mm = 100 model + centre_mm."""
 
     def shape(self, coefficients: AnyFloats) -> Floats:
         """Return (V, 3) of coefficients (n_modes,)."""
@@ -74,15 +77,22 @@ def fit_model(model: FaceModel, centre_mm: AnyFloats) -> FitModel:
         paint=np.hstack([painted, _waves(model)]).astype(np.float32),
         n_painted=painted.shape[1],
         region=photographed(model),
+        centre_mm=np.array(centre_mm, np.float64),
     )
 
 
-def photographed(model: FaceModel) -> Bools:
-    """Return (V,) the face that a photograph shows: skin below the hair and the eyes."""
+def photographed(model: FaceModel, *, away: Sequence[str] = _AWAY) -> Bools:
+    """Return (V,) the face that a photograph shows: skin below the hair and the eyes.
+
+    Parameters
+    ----------
+    away : sequence of str
+        Weights of the model whose places do not count.
+    """
     face = np.array(model.regions.get("face", np.ones(model.n_vertices, bool)))
     for name in ("frontal_face", "eyes"):
         face |= model.regions.get(name, np.zeros(model.n_vertices, bool))
-    for name in _AWAY:
+    for name in away:
         if name in model.weights:
             face &= model.weights[name] < 0.3
     if "mouth_interior" in model.regions:

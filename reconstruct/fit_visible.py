@@ -27,8 +27,8 @@ class Visible:
     """(P, 3) barycentric weights of its corners."""
     all_faces: NDArray[np.intp]
     """(n,) triangles of all pixels, those off the face region, too."""
-    n_covered: int
-    """Pixels that show any of the model."""
+    covered: Bools
+    """(s, s) pixels that show any of the model."""
     inner: Bools
     """(P,) away from the edge and not seen edge-on."""
     shape: Floats
@@ -72,7 +72,7 @@ def visible_pixels(
         cols=cols[hit],
         faces=faces,
         all_faces=all_faces,
-        n_covered=len(all_faces),
+        covered=np.asarray(hits.hit).reshape(size, size),
         weights=np.stack([1 - u - v, u, v], axis=1),
         inner=(inner[rows[hit], cols[hit]] > 0) & (cosine > _STEEP),
         shape=np.asarray(shape, np.float64),

@@ -21,6 +21,14 @@ class FitConfig:
     )
     """Rounds of the coefficient fit on the picture's colours."""
     priors: DensePriors = field(default_factory=DensePriors)
+    refined: DenseLevel | None = field(
+        default_factory=lambda: DenseLevel(
+            size=224, blur_px=1.5, stride=2, n_light=0, n_steps=3, holds_size=True
+        )
+    )
+    """The face model's part of the deformation; None: none."""
+    refined_patch_mm2: float = 100.0
+    """`DensePriors.patch_mm2` there: skin is believed to be more even than for the coarse fit."""
     mid: MidConfig = field(default_factory=MidConfig)
     detail: DetailConfig | None = field(default_factory=DetailConfig)
     """None leaves the displacement at zero."""

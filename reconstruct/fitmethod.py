@@ -63,9 +63,11 @@ class FitMethod:
         crop = align(
             photograph.pixels, face.landmarks, size=_CROP_PX, reference5=self._face.five_points()
         )
+        mask = None if photograph.mask is None else crop.cut(photograph.mask)[..., 0]
         found = fit(
-            crop, self._face, self.config, focal_px=photograph.focal_px, model=self._laid_out
-        )
+            crop, self._face, self.config, focal_px=photograph.focal_px, mask=mask,
+            model=self._laid_out,
+        )  # fmt: skip
         camera = photograph_camera(
             photograph, crop, R=found.R, t=found.t,
             centre_mm=as_array(self._face.centre_mm), focal=found.camera.focal,

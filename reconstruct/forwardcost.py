@@ -5,7 +5,6 @@ vertices, as many modes of each kind, an albedo basis of the same size. Weights 
 and memory do not depend on them.
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from ..core.facemodel.checkpoint_tables import HrnLayout
 from ..core.facemodel.model import FaceModel
 from ..core.facemodel.procedural import procedural_head
 from ..core.geometry.mesh import Mesh, subdivide_loop
+from ..core.spent import peak_gb
 from .facetensors import face_tensors
 from .hrn import Hrn
 from .networks.deretouch import DeretouchNet
@@ -28,8 +28,6 @@ from .networks.hrn import HrnNetworks
 _COUNTS = (80, 64, 80)  # modes of identity, expression and albedo
 _MAP_SIZE = 256
 _TEXTURE_PX = 512
-_BYTES_PER_GB = 1e9
-_KB = 1024
 
 
 def parameter_counts() -> dict[str, int]:
@@ -72,16 +70,6 @@ def forward_cost(settings: Sequence[int]) -> dict[str, float]:
         "forward_cpu_s": float(np.median(cpu_seconds)),
         "peak_gb": peak_gb(),
     }
-
-
-def peak_gb() -> float:
-    """Return the most memory that this process has held, 10^9 bytes; 0 where that is not told."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most * (1 if sys.platform == "darwin" else _KB) / _BYTES_PER_GB
 
 
 def standin_bfm(rng: np.random.Generator) -> tuple[FaceModel, AlbedoMaps]:

@@ -43,7 +43,7 @@ from .networks.deretouch import blend_layer
 from .networks.hrn import MAP_SCALE, HrnNetworks
 from .networks.softlight import deretouched_albedo
 from .pose import HrnCamera, posed, rotated, rotation
-from .unwrap import Texels, softened, texels_of, unwrap, without_specks
+from .unwrap import Texels, soft_validity, softened, texels_of, unwrap
 from .vectors import unit
 
 
@@ -229,7 +229,7 @@ class Hrn(nn.Module):
         posed_mid, at_mid = self._texels(mid, found)
         realigned, texture_valid = unwrap(at_mid, crop512, self.camera, compat=compat)
         displacement = self._displacement(positions, realigned, deformation, valid)
-        coarse_albedo = _resized(face.albedo(found.albedo), size)
+        coarse_albedo = resized(face.albedo(found.albedo), size)
         albedo = self._albedo(coarse_albedo, texture if compat else realigned, compat=compat)
         normals = self._detail_normals(at_mid, displacement, compat=compat)
         images = [
@@ -277,11 +277,7 @@ class Hrn(nn.Module):
         return points, texels
 
     def _sure(self, texels: Texels, seen: Tensor, mask: Tensor | None, *, compat: bool) -> Tensor:
-        """Return V (B, 1, n, n): where the photograph shows the face, with a soft edge.
-
-        By default specks are filled, and what lies outside of the chart takes no part: maps
-        reach up to the lids, and vertices at the chart's edge sample whole values.
-        """
+        """Return V (B, 1, n, n): where the photograph shows the face, with a soft edge."""
         if mask is None:
             given = seen
         else:
@@ -289,18 +285,17 @@ class Hrn(nn.Module):
             given = given if compat else given * seen
         if compat:
             return softened(given, compat=True)
-        inside = texels.inside > 0
-        return softened(torch.where(inside, without_specks(given), torch.ones_like(given)))
+        return soft_validity(given, texels.inside)
 
     def _deformation(self, positions: Tensor, texture: Tensor, sure: Tensor) -> Tensor:
         d = self.deformation_size
-        given = torch.cat([_resized(positions, d), 2 * _resized(texture, d) - 1], dim=1)
-        return MAP_SCALE * self.alpha * self.mid_net(given) * _resized(sure, d)
+        given = torch.cat([resized(positions, d), 2 * resized(texture, d) - 1], dim=1)
+        return MAP_SCALE * self.alpha * self.mid_net(given) * resized(sure, d)
 
     def _displacement(
         self, positions: Tensor, texture: Tensor, deformation: Tensor, valid: Tensor
     ) -> Tensor:
-        wide = _resized(deformation, self.displacement_size)
+        wide = resized(deformation, self.displacement_size)
         given = torch.cat([positions, 2 * texture - 1, wide], dim=1)
         return MAP_SCALE * self.beta * self.high_net(given) * valid
 
@@ -343,7 +338,7 @@ def _gain(value: Tensor | float) -> nn.Parameter:
     return nn.Parameter(torch.as_tensor(value, dtype=torch.float32).reshape(1))
 
 
-def _resized(maps: Tensor, size: int) -> Tensor:
+def resized(maps: Tensor, size: int) -> Tensor:
     """Resize (B, C, S, S) bilinearly, as HRN does."""
     if maps.shape[-1] == size:
         return maps

@@ -1,13 +1,15 @@
 """Predictions by HRN's trained networks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.arrays import Floats
+from ..core.arrays import Floats, Floats32
 from ..core.assets import find_asset, load_asset
 from ..core.facemodel.bfmalbedo import AlbedoMaps, albedo_maps_beside
 from ..core.facemodel.load import KINDS
@@ -23,6 +25,7 @@ from .method import Shape, photograph_camera, prediction_of, remarks_on_turn
 from .photograph import Face, Photograph
 from .pose import rotation
 from .prediction import Prediction
+from .textureoffset import fit_texture_offset, swollen
 
 _FINE_PX = 512  # side of the crop that textures come from
 
@@ -94,17 +97,34 @@ class HrnMethod:
                   compat=self._compat)
             for size in (self.hrn.camera.size, _FINE_PX)
         ]  # fmt: skip
+        mask = None if photograph.mask is None else crops[0].cut(photograph.mask)
         with torch.inference_mode():
-            out = self.hrn(*map(self._tensor, crops), compat=self._compat)
+            out = self.hrn(
+                *(self._tensor(crop.image) for crop in crops),
+                None if mask is None else self._tensor(mask), compat=self._compat,
+            )  # fmt: skip
         camera = camera_of(out, self.hrn, photograph, crops[0])
+        shape = shape_of(out, self.hrn.face)
+        if self._compat:
+            shape = replace(shape, shaded=self._with_offset(out, shape, crops[0]))
         return prediction_of(
-            shape_of(out, self.hrn.face), self._model, photograph, face, camera,
+            shape, self._model, photograph, face, camera,
             method=self.name + (" compat" if self._compat else ""),
             texture_size=self._texture_size, remarks=remarks, compat=self._compat,
         )  # fmt: skip
 
-    def _tensor(self, crop: Crop) -> Tensor:
-        return torch.from_numpy(crop.image).permute(2, 0, 1)[None].to(self._device)
+    def _with_offset(self, out: HrnOutput, shape: Shape, crop: Crop) -> Floats32:
+        """Return the shaded map as released: with what it lacks of the photograph."""
+        shaded = self._tensor(np.asarray(shape.shaded, np.float32))
+        offset = fit_texture_offset(
+            self.hrn.face, out.posed_mid.clone(), shaded,
+            self._tensor(swollen(crop.image, crop.landmarks)), self.hrn.camera,
+            rasterizer=self.hrn.rasterizer, compat=True,
+        )  # fmt: skip
+        return np.asarray(as_array((shaded + offset)[0].permute(1, 2, 0)).clip(0, 1), np.float32)
+
+    def _tensor(self, image: Floats32) -> Tensor:
+        return torch.from_numpy(image).permute(2, 0, 1)[None].to(self._device)
 
 
 def reference5(face: FaceTensors) -> Floats:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..core.arrays import AnyFloats, Floats32
+from ..core.arrays import AnyFloats, Bytes, Floats32
 from ..core.errors import EstimationError
 from ..core.facemodel.model import FaceModel
 from ..core.geometry.camera import Camera
@@ -21,6 +21,20 @@ _TURNED_DEG = 45.0
 _BEHIND_DEG = 120.0  # no face is seen from there: its landmarks are mirrored
 _RIGID = slice(17, 60)  # no jaw, which may lie on a hidden outline, no inner lips
 _FLIP_YZ = np.diag([1.0, -1.0, -1.0])  # HRN's camera looks along -z with y up; ours not
+
+
+class Sized(Protocol):
+    """What has a size in pixels: a photograph, or its camera."""
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        ...
 
 
 class Method(Protocol):
@@ -92,8 +106,10 @@ def prediction_of(
         K=view.K_of(camera.K), cam_from_world=camera.cam_from_world,
     )  # fmt: skip
     mid = np.asarray(shape.mid, np.float64)
-    albedo, shaded = _completed(shape, model, close)
-    texture = photo_texture(model, mid, close, view.pixels, shaded, size=texture_size)
+    albedo, shaded = _completed(shape, model, close, view.mask)
+    texture = photo_texture(
+        model, mid, close, view.pixels, shaded, size=texture_size, mask=view.mask
+    )
     return Prediction(
         model=model,
         photograph=photograph.name,
@@ -120,7 +136,9 @@ def prediction_of(
     )
 
 
-def _completed(shape: Shape, model: FaceModel, camera: Camera) -> tuple[Floats32, Floats32]:
+def _completed(
+    shape: Shape, model: FaceModel, camera: Camera, mask: Bytes | None
+) -> tuple[Floats32, Floats32]:
     """Return albedo and shaded albedo in [0, 1]; where nothing is seen, what is told of there."""
     mid, pairs = np.asarray(shape.mid, np.float64), []
     shares: dict[int, Floats32] = {}  # both maps have one size as a rule
@@ -132,14 +150,14 @@ def _completed(shape: Shape, model: FaceModel, camera: Camera) -> tuple[Floats32
         if unseen is not None:
             size = len(seen)
             if size not in shares:
-                shares[size] = photo_share(model, mid, camera, size=size)[..., None]
+                shares[size] = photo_share(model, mid, camera, size=size, mask=mask)[..., None]
             mixed = _float32(unseen + shares[size] * (mixed - unseen))
         pairs.append(np.clip(mixed, 0, 1))
     return pairs[0], pairs[1]
 
 
 def photograph_camera(
-    photograph: Photograph,
+    photograph: Sized,
     crop: Crop,
     *,
     R: AnyFloats,

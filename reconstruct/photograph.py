@@ -22,6 +22,7 @@ from ..core.facemodel.landmarks import Detection, Detector, box_of
 from ..core.files import sha256_file
 from ..core.imaging.orientation import turned_upright
 from ..core.imaging.verify import decoder_messages, verify_image
+from .facemasks import require_face, upright_mask
 
 LARGEST = "largest"
 """Which face: that with the largest box."""
@@ -51,6 +52,8 @@ class Photograph:
     """Focal length in px of `pixels`, as told or as EXIF has it; None: unknown."""
     focal_source: str = ""
     """`given`, `exif`, or empty."""
+    mask: Bytes | None = field(default=None, repr=False)
+    """(height, width) uint8, white where it shows the face; None: all of it may."""
 
     @property
     def name(self) -> str:
@@ -109,6 +112,8 @@ class CloseUp(NamedTuple):
     """Px of it per px of the photograph."""
     origin: Floats
     """(2,) px of the photograph: its top-left corner."""
+    mask: Bytes | None = None
+    """(height, width): of the photograph's."""
 
     def of(self, points: AnyFloats) -> Floats:
         """Take points (..., 2) of the photograph here."""
@@ -122,18 +127,22 @@ class CloseUp(NamedTuple):
         return there
 
 
-def read_photograph(path: Path, *, focal_px: float | None = None) -> Photograph:
+def read_photograph(
+    path: Path, *, focal_px: float | None = None, mask: Path | None = None
+) -> Photograph:
     """Read a photograph, decoded by two decoders to its end, and turn it upright.
 
     Parameters
     ----------
     focal_px : float, optional
         Focal length in px of the photograph; EXIF's 35 mm equivalent by default.
+    mask : Path, optional
+        A grey picture of the same size, white on the face.
 
     Raises
     ------
     InputError
-        Absent, no photograph, damaged, or too small for a face.
+        Absent, no photograph, damaged, or too small for a face; or the mask is of another size.
     MissingDependencyError
         A RAW file, and the extra `raw` is not installed.
     """
@@ -158,6 +167,7 @@ def read_photograph(path: Path, *, focal_px: float | None = None) -> Photograph:
         pixels=pixels,
         focal_px=focal_px,
         focal_source=source,
+        mask=None if mask is None else upright_mask(mask, header),
     )
 
 
@@ -257,11 +267,14 @@ def close_up(photograph: Photograph, face: Face) -> CloseUp:
     scale = min(1.0, _CLOSE_UP_PX / max(part.shape[:2]))
     pixels = resized(part, scale)
     # one scale for both axes: a rounded side is off by half a pixel in 1500
-    return CloseUp(pixels, pixels.shape[1] / part.shape[1], low.astype(np.float64))
+    mask = photograph.mask
+    if mask is not None:
+        mask = resized(mask[low[1] : high[1], low[0] : high[0]], scale)
+    return CloseUp(pixels, pixels.shape[1] / part.shape[1], low.astype(np.float64), mask)
 
 
 def resized(pixels: Bytes, scale: float) -> Bytes:
-    """Return an image (H, W, 3) at `scale` <= 1 of its size, by area averaging."""
+    """Return an image (H, W) or (H, W, 3) at `scale` <= 1 of its size, by area averaging."""
     if scale >= 1:
         return np.ascontiguousarray(pixels)
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
@@ -343,6 +356,8 @@ def _checked(
         finder=finder,
         remarks=remarks,
     )
+    if photograph.mask is not None:
+        require_face(photograph.path, photograph.mask, face.landmarks)
     size = np.array([photograph.width, photograph.height])
     known = face.landmarks[np.isfinite(face.landmarks).all(axis=1)]
     outside = ((known < -0.5 * size) | (known > 1.5 * size)).any(axis=1)

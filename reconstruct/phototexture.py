@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..core.arrays import AnyFloats, Bytes, Floats, Floats32
+from ..core.arrays import AnyFloats, Bools, Bytes, Floats, Floats32
 from ..core.facemodel.model import FaceModel
 from ..core.geometry.camera import Camera
 from ..core.geometry.closest import SurfaceQuery
@@ -21,6 +21,7 @@ _BORDER = 64  # soft borders are a texture's side over this, texels
 _RIM_PX = 2.0  # px that a silhouette may be off: what lies within is background, perhaps
 _MOST_GAIN = 2.0
 _SEEN = 0.5
+_WHITE = 127  # beyond which a mask shows the face
 _PLAUSIBLE = (10, 90)  # percentiles of the brightness that is seen
 _OFFSET_MM = 0.5  # rays start this much off their own triangle
 _GUTTER = 8
@@ -46,6 +47,7 @@ def photo_texture(
     shaded: AnyFloats,
     *,
     size: int = 1024,
+    mask: Bytes | None = None,
 ) -> PhotoTexture:
     """Bring a photograph into the chart.
 
@@ -58,30 +60,67 @@ def photo_texture(
         What stands where the photograph shows nothing.
     size : int
         Texels a side.
+    mask : (height, width) uint8, optional
+        White where `pixels` shows the face.
     """
-    texels = chart(model, size)
-    points = texels.interpolated(vertices)
-    share = photo_share(model, vertices, camera, size=size)
+    points = chart(model, size).interpolated(vertices)
+    share = photo_share(model, vertices, camera, size=size, mask=mask)
+    return completed_texture(model, photo_colors(points, camera, pixels), share, shaded)
+
+
+def photo_colors(points: AnyFloats, camera: Camera, pixels: Bytes) -> Floats32:
+    """Return (n, n, 3) 0 to 255: what a photograph shows where points (n, n, 3) project to."""
     xy, _ = camera.project(points.astype(np.float64))
     # OpenCV's pixel centres are whole numbers
     where = np.nan_to_num(xy - 0.5, nan=-1.0).astype(np.float32)
     seen = cv2.remap(
         pixels, where[..., 0], where[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    ).astype(np.float32)
+    )
+    return np.asarray(seen, np.float32)
+
+
+def completed_texture(
+    model: FaceModel, seen: Floats32, share: Floats32, shaded: AnyFloats
+) -> PhotoTexture:
+    """Complete photographed colours by the shaded albedo, matched to them in colour.
+
+    Parameters
+    ----------
+    seen : (t, t, 3), 0 to 255
+    share : (t, t) in [0, 1]
+        How far each texel of `seen` is believed.
+    shaded : (s, s, 3) in [0, 1]
+    """
+    size = len(seen)
     bright = _plausible(np.asarray(shaded, np.float32), share) * np.float32(255)
     bright = chart(model, len(bright)).dilated(bright, n_texels=_GUTTER)  # no black at the seams
     fill = np.asarray(cv2.resize(bright, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
     fill = np.clip(fill * _gain(seen, fill, share), 0, 255)
     mixed = np.asarray(fill + share[..., None] * (seen - fill), np.float32)
-    mixed = texels.dilated(mixed, n_texels=_GUTTER)
+    mixed = chart(model, size).dilated(mixed, n_texels=_GUTTER)
     return PhotoTexture(np.rint(np.clip(mixed, 0, 255)).astype(np.uint8), share)
 
 
-def photo_share(model: FaceModel, vertices: AnyFloats, camera: Camera, *, size: int) -> Floats32:
+def photo_share(
+    model: FaceModel,
+    vertices: AnyFloats,
+    camera: Camera,
+    *,
+    size: int,
+    query: SurfaceQuery | None = None,
+    mask: Bytes | None = None,
+) -> Floats32:
     """Return (size, size) in [0, 1]: how far a photograph can be believed at each texel.
 
     It has to show the texel, not at a grazing angle, and not near the outline of the head: what
     lies there is background, perhaps.
+
+    Parameters
+    ----------
+    query : SurfaceQuery, optional
+        Of `vertices`, where several cameras look at them.
+    mask : (height, width) uint8, optional
+        White where the photograph shows the face.
     """
     texels = chart(model, size)
     rows = np.flatnonzero(texels.inside.ravel())
@@ -91,8 +130,10 @@ def photo_share(model: FaceModel, vertices: AnyFloats, camera: Camera, *, size: 
     cosine = (normals * toward).sum(axis=1) / np.maximum(
         np.linalg.norm(normals, axis=1) * np.linalg.norm(toward, axis=1), 1e-9
     )
-    query = SurfaceQuery(vertices, model.faces)
+    query = SurfaceQuery(vertices, model.faces) if query is None else query
     seen = query.sees(camera, there, offset_mm=_OFFSET_MM) & _within(there, camera)
+    if mask is not None:
+        seen &= _on_mask(mask, there, camera)
     t = np.clip((cosine - _GRAZING) / (_FRONTAL - _GRAZING), 0, 1)
     share = np.zeros(size * size, np.float32)
     share[rows] = np.where(seen, t * t * (3 - 2 * t) * _off_outline(query, camera, there), 0)
@@ -127,11 +168,17 @@ def _off_outline(query: SurfaceQuery, camera: Camera, points: Floats) -> Floats3
     return np.clip((far * mm - _RIM_MM) / _RIM_MM, 0, 1).astype(np.float32)
 
 
-def _within(points: Floats, camera: Camera) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _within(points: Floats, camera: Camera) -> Bools:
     xy, _ = camera.project(points)
     size = np.array([camera.width, camera.height])
     inside = (xy > _RIM_PX) & (xy < size - _RIM_PX)
     return np.asarray(inside.all(axis=1) & np.isfinite(xy).all(axis=1))
+
+
+def _on_mask(mask: Bytes, points: Floats, camera: Camera) -> Bools:
+    xy, _ = camera.project(points)
+    column, row = np.nan_to_num(xy).clip(0, [camera.width - 1, camera.height - 1]).astype(int).T
+    return np.asarray(mask[row, column] > _WHITE)
 
 
 def _plausible(shaded: Floats32, share: Floats32) -> Floats32:

@@ -10,9 +10,10 @@ from ..core.facemodel.model import FaceModel
 from ..core.geometry.camera import Camera
 from ..core.geometry.mesh import Mesh
 from ..core.rendering.preview import BACKGROUND, CLAY, Look, MeshPreview, Texture, orbit_cameras
-from .detailedsurface import carried, on_chart
+from .detailedsurface import at_vertices, carried, on_chart
 from .photograph import CloseUp, resized
 from .prediction import Prediction, face_and_eyes
+from .surfaces import FaceSurfaces
 
 _FACE = 0.5  # weight from which a vertex is of the face
 _MARGIN = 1.5  # side of a picture over the landmarks' extent
@@ -40,7 +41,20 @@ class Scene:
 
 def scene_of(prediction: Prediction, view: CloseUp, *, size: int = 320) -> Scene:
     """Cut the face out of a photograph's close-up, `size` px a side."""
-    marks = view.of(prediction.landmarks)
+    return cut_scene(prediction.camera, prediction.landmarks, view, size=size)
+
+
+def cut_scene(camera: Camera, landmarks: Floats, view: CloseUp, *, size: int) -> Scene:
+    """Cut a face out of a photograph's close-up, `size` px a side.
+
+    Parameters
+    ----------
+    camera : Camera
+        Of the whole photograph.
+    landmarks : (68, 2) px of the whole photograph
+        About which to cut; some known.
+    """
+    marks = view.of(landmarks)
     known = marks[np.isfinite(marks).all(axis=1)]
     low, high = known.min(axis=0), known.max(axis=0)
     side = _MARGIN * float((high - low).max())
@@ -54,10 +68,10 @@ def scene_of(prediction: Prediction, view: CloseUp, *, size: int = 320) -> Scene
         shrunk, matrix, (size, size), flags=cv2.INTER_LINEAR if scale < 1 else cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_CONSTANT, borderValue=BACKGROUND,
     )  # fmt: skip
-    K = view.K_of(prediction.camera.K)
+    K = view.K_of(camera.K)
     K[:2, 2] -= corner
     K[:2] *= scale
-    camera = replace(prediction.camera, width=size, height=size, K=K)
+    camera = replace(camera, width=size, height=size, K=K)
     return Scene(
         pixels=np.asarray(cut, np.uint8), camera=camera, landmarks=(marks - corner) * scale
     )
@@ -84,7 +98,7 @@ def panels(prediction: Prediction, scene: Scene) -> dict[str, Bytes]:
     return pictures | from_both_sides(prediction, len(scene.pixels))
 
 
-def from_both_sides(prediction: Prediction, size: int) -> dict[str, Bytes]:
+def from_both_sides(prediction: FaceSurfaces, size: int) -> dict[str, Bytes]:
     """Return `side`, the detailed face as clay, and `texture`, with the photograph's colours."""
     mesh, textured = detailed_face(prediction, mouth=True)
     preview = MeshPreview(mesh, ambient_occlusion=False)
@@ -96,7 +110,7 @@ def from_both_sides(prediction: Prediction, size: int) -> dict[str, Bytes]:
     }
 
 
-def with_landmarks(prediction: Prediction, scene: Scene) -> Bytes:
+def with_landmarks(prediction: FaceSurfaces, scene: Scene) -> Bytes:
     """Return the photograph with its landmarks (green) and those of the model's mid (red)."""
     picture = scene.pixels.copy()
     vertices = prediction.mid[prediction.model.landmarks68].astype(np.float64)
@@ -121,27 +135,41 @@ def colored_normals(normals: Floats32) -> Bytes:
     return np.rint((towards + 1) / 2 * 255).clip(0, 255).astype(np.uint8)
 
 
-def detailed_face(prediction: Prediction, *, mouth: bool = False) -> tuple[Mesh, Bools]:
+def detailed_face(
+    prediction: FaceSurfaces, *, mouth: bool = False, painted: bool = False
+) -> tuple[Mesh, Bools]:
     """Return the face of the detailed mesh, eyes coloured; and which of it has a texture.
 
     Parameters
     ----------
     mouth : bool
         Whether its inside belongs to it.
+    painted : bool
+        Whether vertices on the chart have the texture's colours, for viewers without textures.
     """
     mesh, model = prediction.detailed_mesh(), prediction.model
+    keep = _within(mesh, carried(model, _shown(model, mouth=mouth), mesh))
+    colors = carried(model, inner_colors(model), mesh).round().astype(np.uint8)
+    covered = on_chart(model, mesh)
+    if painted:
+        on = np.unique(mesh.faces[covered])
+        values = at_vertices(prediction.texture.astype(np.float32), mesh, covered)
+        colors[on] = values[on].round().clip(0, 255).astype(np.uint8)
+    return replace(mesh, colors=colors).selected(keep), covered[keep]
+
+
+def model_face(prediction: FaceSurfaces, level: str, *, mouth: bool = False) -> Mesh:
+    """Return the face alone of the `coarse` or `mid` mesh, with eyes, and the mouth's inside."""
+    mesh = prediction.mesh(level)
+    return mesh.selected(_within(mesh, _shown(prediction.model, mouth=mouth)))
+
+
+def _shown(model: FaceModel, *, mouth: bool) -> Floats32:
+    """Return (V,) the weight of what pictures show."""
     weight = face_and_eyes(model)
     if mouth and "mouth_interior" in model.regions:
         weight = np.maximum(weight, model.regions["mouth_interior"]).astype(np.float32)
-    keep = _within(mesh, carried(model, weight, mesh))
-    colors = carried(model, inner_colors(model), mesh).round().astype(np.uint8)
-    return replace(mesh, colors=colors).selected(keep), on_chart(model, mesh)[keep]
-
-
-def model_face(prediction: Prediction, level: str) -> Mesh:
-    """Return the face alone of the `coarse` or `mid` mesh, with eyes."""
-    mesh = prediction.mesh(level)
-    return mesh.selected(_within(mesh, face_and_eyes(prediction.model)))
+    return weight
 
 
 def inner_colors(model: FaceModel) -> Floats32:

@@ -42,10 +42,12 @@ from ..dataset.build import EXPECTED, reason_of
 from ..dataset.export.encoding import jpeg, smaller
 from ..dataset.registerstage import model_hash
 from .contactsheet import contact_sheet
-from .exports import export_prediction
+from .exports import EXPORTED, export_prediction
+from .facemasks import mask_file, mask_source
 from .method import Method
 from .photograph import (
     LARGEST,
+    CloseUp,
     close_up,
     face_finder,
     face_of_table,
@@ -57,6 +59,7 @@ from .photograph import (
 from .pictures import panels, scene_of
 from .prediction import Prediction
 from .predictionfile import ARRAYS_FILE, RECORD_FILE, save_prediction
+from .surfaces import FaceSurfaces
 from .turntable import TurntableConfig, turntable_frames, write_turntable
 
 log = logging.getLogger(__name__)
@@ -69,7 +72,11 @@ SUMMARY = "reconstruct.json"
 OVERLAY = "overlay.jpg"
 CONTACT_SHEET = "contact.jpg"
 TURNTABLES = ("gif", "mp4", "none")
-_VERSION = 1  # of what is made: a change makes older results stale
+_WRITTEN = (
+    STAGE_RECORD, RECORD_FILE, ARRAYS_FILE, OVERLAY, "turntable.gif", "turntable.mp4", *EXPORTED,
+)  # fmt: skip
+"""Into a photograph's folder, the record that tells it is finished first."""
+_VERSION = 2  # of what is made: a change makes older results stale
 _QUALITY = 90
 _SHEET_PX = 1400
 _MOST_ROWS = 40  # of a contact sheet
@@ -92,6 +99,7 @@ class ReconstructConfig:
     landmarks: str | None = None  # a table of points in place of the detector (.csv, .json)
     yunet: str | None = None  # face detector's file; None: the registered one
     facemesh: str | None = None  # landmark network's, likewise
+    mask: str | None = None  # of a photograph, or a folder of such: white is face
     face: str = LARGEST  # or a number: 1 is the largest
     focal_px: float | None = None  # of the photographs; None: EXIF's, or a usual portrait's
     device: Device = Device.AUTO
@@ -102,8 +110,7 @@ class ReconstructConfig:
     def __post_init__(self) -> None:
         if self.turntable not in TURNTABLES:
             raise ConfigError(f"turntable {self.turntable!r}: one of {', '.join(TURNTABLES)}")
-        if self.fit and (self.checkpoint or self.deretouch or self.compat):
-            raise ConfigError("a fit has no weights: leave out checkpoint, deretouch and compat")
+        self.check_weights()
         if self.focal_px is not None and not 1 <= self.focal_px < np.inf:
             raise ConfigError(f"focal_px = {self.focal_px}: a positive length in px")
         if self.landmarks is not None and self.face != LARGEST:
@@ -111,6 +118,11 @@ class ReconstructConfig:
         rank_of(self.face)
         if not 16 <= self.texture_size <= 8192:
             raise ConfigError(f"texture_size = {self.texture_size}: 16 to 8192 texels a side")
+
+    def check_weights(self) -> None:
+        """Refuse what only weights are for where there are none."""
+        if self.fit and (self.checkpoint or self.deretouch or self.compat):
+            raise ConfigError("a fit has no weights: leave out checkpoint, deretouch and compat")
 
 
 def reconstruct_photographs(
@@ -146,8 +158,10 @@ def reconstruct_photographs(
     photographs = photographs_in(paths)
     if method is None:
         require_weights(config)
-    finder = _finder_of(config) if finder is None else finder
-    _require_folder(out)
+    if config.mask is not None:
+        mask_source(Path(config.mask), photographs)
+    finder = finder_of(config) if finder is None else finder
+    require_folder(out)
     method = method_of(config) if method is None else method
     summary: dict[str, Any] = {"photographs": {}, "failed": {}}
     for path, name in track(named(photographs), "photographs"):
@@ -155,17 +169,20 @@ def reconstruct_photographs(
             figures = _one(path, out / name, config, method, finder)
         except (*EXPECTED, RuntimeError) as error:  # torch raises the latter
             summary["failed"][name] = reason_of(error)
+            clear(out / name)  # nothing of it, and nothing older, is left to be taken for it
             log.debug("%s: %s", name, summary["failed"][name], exc_info=True)
         else:
             summary["photographs"][name] = figures
     if summary["photographs"]:
         _write_contact_sheet(out / CONTACT_SHEET, list(summary["photographs"]))
         summary["contact_sheet"] = str(out / CONTACT_SHEET)
+    else:
+        (out / CONTACT_SHEET).unlink(missing_ok=True)
     write_json(out / SUMMARY, summary)
     return summary
 
 
-def _require_folder(out: Path) -> None:
+def require_folder(out: Path) -> None:
     """Make the folder of the results, before any work for it.
 
     Raises
@@ -224,7 +241,8 @@ def method_of(config: ReconstructConfig) -> Method:
     )
 
 
-def _finder_of(config: ReconstructConfig) -> Detector | LandmarkTable:
+def finder_of(config: ReconstructConfig) -> Detector | LandmarkTable:
+    """Return what finds faces, as the configuration has it; see `face_finder`."""
     table, yunet, facemesh = (
         None if given is None else Path(given)
         for given in (config.landmarks, config.yunet, config.facemesh)
@@ -251,48 +269,75 @@ def _one(
     finder: Detector | LandmarkTable,
 ) -> dict[str, Any]:  # fmt: skip
     """Reconstruct a photograph, unless that is done; return its figures."""
-    settings = to_mapping(config)
-    for name in ("checkpoint", "deretouch", "landmarks", "yunet", "facemesh", "device", "model"):
-        settings.pop(name)  # their content counts, not where it lies
+    mask = None if config.mask is None else mask_file(Path(config.mask), path)
     key = StageKey(
         stage="reconstruct",
-        config={"version": _VERSION, **settings, **method.record},
+        config={"version": _VERSION, **settings_that_count(config), **method.record},
         inputs={
             "photograph": sha256_file(path),
             "model": model_hash(method.model),
             "landmarks": _landmarks_hash(finder, path),
+            **({} if mask is None else {"mask": sha256_file(mask)}),
         },
     )
     record = finished(folder, key, outputs=[ARRAYS_FILE, RECORD_FILE, OVERLAY])
     if record is not None:
         log.info("%s: finished already", folder.name)
         return dict(record["results"])
-    _clear(folder)
-    photograph = read_photograph(path, focal_px=config.focal_px)
+    clear(folder)
+    photograph = read_photograph(path, focal_px=config.focal_px, mask=mask)
     face = find_face(photograph, finder, which=config.face)
     with stage_run(folder, key) as run:
         prediction = method(photograph, face)
-        save_prediction(folder, prediction, model=config.model)
-        export_prediction(folder, prediction)
-        scene = scene_of(prediction, close_up(photograph, face))
-        sheet = contact_sheet([(photograph.name, panels(prediction, scene))])
-        write_bytes(folder / OVERLAY, jpeg(sheet, quality=_QUALITY))
-        if config.turntable != "none":
-            how = TurntableConfig()
-            frames = turntable_frames(prediction, how)
-            write_turntable(
-                folder / f"turntable.{config.turntable}", frames,
-                frames_per_second=how.frames_per_second,
-            )  # fmt: skip
+        write_prediction(folder, prediction, close_up(photograph, face), config)
         run.results.update(figures_of(prediction))
     return run.results
 
 
-def _clear(folder: Path) -> None:
-    """Remove what no new result overwrites for sure, and what a run left that was killed."""
-    names = (STAGE_RECORD, RECORD_FILE, OVERLAY, "turntable.gif", "turntable.mp4")
-    for path in (*(folder / name for name in names), *folder.glob("*.part.*")):
+def settings_that_count(config: ReconstructConfig) -> dict[str, Any]:
+    """Return the settings that determine a result, less files: their content counts."""
+    settings = to_mapping(config)
+    for name in ("checkpoint", "deretouch", "landmarks", "yunet", "facemesh", "mask",
+                 "device", "model"):  # fmt: skip
+        settings.pop(name)
+    return settings
+
+
+def write_prediction(
+    folder: Path, prediction: Prediction, view: CloseUp, config: ReconstructConfig
+) -> None:
+    """Write all files of a prediction.
+
+    Parameters
+    ----------
+    view : CloseUp
+        Of its photograph.
+    """
+    save_prediction(folder, prediction, model=config.model)
+    export_prediction(folder, prediction)
+    scene = scene_of(prediction, view)
+    sheet = contact_sheet([(prediction.photograph, panels(prediction, scene))])
+    write_bytes(folder / OVERLAY, jpeg(sheet, quality=_QUALITY))
+    turn(folder, prediction, config.turntable)
+
+
+def turn(folder: Path, surfaces: FaceSurfaces, kind: str) -> None:
+    """Write a turntable of a kind among `TURNTABLES`."""
+    if kind == "none":
+        return
+    how = TurntableConfig()
+    frames = turntable_frames(surfaces, how)
+    path = folder / f"turntable.{kind}"
+    write_turntable(path, frames, frames_per_second=how.frames_per_second)
+
+
+def clear(folder: Path, names: Sequence[str] = _WRITTEN) -> None:
+    """Remove all that a run wrote, whole or killed, and the folder where nothing else is in it."""
+    written = (folder / name for name in names)
+    for path in (*written, *folder.glob("*.part.*")):
         path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _landmarks_hash(finder: Detector | LandmarkTable, path: Path) -> str:

@@ -15,7 +15,7 @@ from ..core.files import atomic_path
 from ..core.rendering.preview import Look, MeshPreview, Texture, orbit_cameras
 from .detailedsurface import carried, on_chart
 from .pictures import inner_colors
-from .prediction import Prediction
+from .surfaces import FaceSurfaces
 
 _GIF_COLORS = 192
 
@@ -32,7 +32,9 @@ class TurntableConfig:
     supersampling: int = 2
 
 
-def turntable_frames(prediction: Prediction, config: TurntableConfig | None = None) -> list[Bytes]:
+def turntable_frames(
+    prediction: FaceSurfaces, config: TurntableConfig | None = None
+) -> list[Bytes]:
     """Draw the detailed surface from the right of the subject to its left.
 
     Returns

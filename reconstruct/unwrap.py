@@ -115,6 +115,20 @@ def softened(valid: Tensor, *, compat: bool = False) -> Tensor:
     return functional.avg_pool2d(inner, _BLURRED, stride=1, padding=_BLURRED // 2)
 
 
+def soft_validity(seen: Tensor, inside: Tensor) -> Tensor:
+    """Return V (B, 1, S, S): where a face is seen, with a soft edge.
+
+    Specks are filled, and what lies outside of the chart takes no part: maps reach up to the
+    lids, and vertices at the chart's edge sample whole values.
+
+    Parameters
+    ----------
+    seen : (B, 1, S, S)
+    inside : (1, 1, S, S), 1 in the chart
+    """
+    return softened(torch.where(inside > 0, without_specks(seen), torch.ones_like(seen)))
+
+
 def without_specks(valid: Tensor) -> Tensor:
     """Return a validity (B, 1, S, S) with holes of up to four texels filled."""
     half = _SPECK // 2

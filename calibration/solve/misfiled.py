@@ -15,6 +15,7 @@ from ...core.arrays import Bools, Floats
 from ...core.errors import CalibrationError
 from ...core.geometry.camera import Camera
 from ...core.geometry.transform import compose, invert
+from ...core.wording import listed
 from .graph import PosedView
 from .mounting import Board, first_state
 
@@ -104,11 +105,10 @@ def _other_takes(name: str, posed: Sequence[PosedView], rest: _Rest) -> str:
     changed = {take: to for take, to in moves.items() if take != to}
     if len(changed) < MOVED_SHARE * len(moves):
         return ""
-    listed = ", ".join(f"{take} is {to}" for take, to in list(changed.items())[:N_LISTED])
-    more = f", and {len(changed) - N_LISTED} more" if len(changed) > N_LISTED else ""
+    found = listed([f"{take} is {to}" for take, to in changed.items()], most=N_LISTED)
     return (
         f"the photographs of {name} fit the other cameras when filed under other takes "
-        f"({listed}{more}): correct their order, or ingest them again"
+        f"({found}): correct their order, or ingest them again"
     )
 
 

@@ -150,8 +150,9 @@ def _face_model(
 
 
 def _detector(kind: str, path: Path) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Return the file to register; the detectors check their networks when they load them."""
+    """Return the file to register; raise unless it is a network that the detector can use."""
     from ..errors import ModelFileError
+    from .landmark_opencv import check_network
 
     if not path.is_file():
         raise ModelFileError(f"{path}: a folder; give the file of the {kind} model")
@@ -161,6 +162,7 @@ def _detector(kind: str, path: Path) -> tuple[dict[str, Path], dict[str, Any]]:
         raise ModelFileError(f"{path}: no TensorFlow Lite file; give face_landmark.tflite")
     if kind == "yunet" and head[:1] != b"\x08":
         raise ModelFileError(f"{path}: no ONNX file; give face_detection_yunet_*.onnx")
+    check_network(kind, path)
     name = {"yunet": "face_detection_yunet.onnx", "facemesh": "face_landmark.tflite"}[kind]
     return {name: path}, {}
 

@@ -205,6 +205,20 @@ class OpencvDetector:
         return float(1 / (1 + np.exp(-np.clip(logit, -50, 50))))
 
 
+def check_network(kind: str, path: Path) -> None:
+    """Run a network of kind `yunet` or `facemesh` once, on black.
+
+    Raises
+    ------
+    ModelFileError
+        It is damaged, or another network than the detector needs.
+    """
+    if kind == "yunet":
+        _loaded_yunet(path, OpencvConfig())
+    else:
+        _loaded_mesh(path)
+
+
 def _sureness(faces: list[Detection]) -> float:
     return max((face.score * float(face.confidence.mean()) for face in faces), default=0.0)
 

@@ -55,3 +55,12 @@ def to_upright(points: AnyFloats, orientation: int, *, width: int, height: int) 
     elif n_quarters == 3:
         x, y = height - y, x
     return np.stack([x, y], axis=-1)
+
+
+def quarter_turns(orientation: int) -> int:
+    """Return the quarter turns to the left after which an image stands upright, unmirrored.
+
+    For photographs with a camera: a mirrored picture has none.
+    """
+    n_quarters, mirrored = _TURNS[orientation]
+    return -n_quarters % 4 if mirrored else n_quarters

@@ -8,8 +8,7 @@ it little.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..arrays import Floats, Floats32, Ints
+from ..torchthreads import torch_threads
 from .fragments import Fragments
 from .numba_backend import NumbaRasterizer
 from .rasterizer import Rasterizer, chosen_rasterizer, topology
@@ -128,7 +128,7 @@ def picture_cost(
         ((picture - 0.5) ** 2).mean().backward()
         vertices.grad = texture.grad = gamma.grad = None
 
-    with _one_thread():
+    with torch_threads(1):
         return _least_ms(run, repeats)
 
 
@@ -136,7 +136,7 @@ def ids_cost(scene: CostScene, *, size: int, repeats: int) -> float:
     """Return the time to find the visible triangles and their depth, ms."""
     rasterizer = NumbaRasterizer()
     pos = clip(scene.vertices, scene.focal)
-    with _one_thread():
+    with torch_threads(1):
         return _least_ms(lambda: rasterizer.visibility(pos, scene.faces, (size, size)), repeats)
 
 
@@ -148,17 +148,6 @@ def _least_ms(run: Callable[[], object], repeats: int) -> float:
         run()
         times.append(time.process_time() - start)
     return 1e3 * min(times)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch's own threads out of the measurement: they spin while they wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def edge_gradient_ratio(scene: CostScene, *, size: int, mode: str = "edges") -> float:

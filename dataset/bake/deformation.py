@@ -58,7 +58,7 @@ def bake_deformation(registered: Registered, size: int, *, sigma_mm: AnyFloats) 
         One standard deviation of each registered vertex along its normal.
     """
     texels = chart(registered.model, size)
-    offset = _fitted(texels, registered.offset, place=OURS)
+    offset = map_of_offsets(texels, registered.offset, place=OURS)
     support = texels.interpolated(registered.support)
     return DeformationMap(
         offset=offset,
@@ -94,7 +94,7 @@ def hrn_deformation(maps: Maps, model: FaceModel, *, size: int | None = None) ->
     size = len(maps.deformation) if size is None else size
     ours = Samples.of(model, len(maps.deformation), place=OURS)
     offset = ours.at_vertices @ maps.deformation.reshape(-1, 3).astype(np.float64)
-    return _fitted(chart(model, size), offset / model.unit_mm, place=HRN)
+    return map_of_offsets(chart(model, size), offset / model.unit_mm, place=HRN)
 
 
 def sample_hrn(deformation: AnyFloats, uv: AnyFloats) -> Floats:
@@ -150,7 +150,7 @@ def bilinear_weights(uv: AnyFloats, size: int, *, place: float) -> sparse.csr_ar
     )
 
 
-def _fitted(texels: Chart, offset: AnyFloats, *, place: float) -> Floats32:
+def map_of_offsets(texels: Chart, offset: AnyFloats, *, place: float) -> Floats32:
     """Return (size, size, 3) the map that, sampled at the vertices, gives `offset` (V, 3) best.
 
     Least squares: the interpolated offsets, with a gutter, are changed as little as will do.

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ...core.wording import listed
 from ..schema import FIELDS, VERSION, Field
 
 
@@ -60,8 +61,8 @@ def _composition(
         *((f"… in {split}", n) for split, n in sorted(in_split.items())),
         ("captures", len(captures)),
         ("photographs", sum(capture["images"] for capture in captures)),
-        ("expressions", _listed(expressions)),
-        ("face models", _listed(models)),
+        ("expressions", _counted(expressions)),
+        ("face models", _counted(models)),
         ("deformation map", _texels(captures, "deformation_texels")),
         ("displacement map", _texels(captures, "displacement_texels")),
         ("albedo map", _texels(captures, "albedo_texels")),
@@ -185,9 +186,8 @@ def _texels(captures: list[dict[str, Any]], key: str) -> str:
     return ", ".join(f"{n} x {n}" if n else "none" for n in sizes)
 
 
-def _listed(counts: Mapping[str, int], *, most: int = 30) -> str:
-    shown = [f"{name} ({n})" for name, n in sorted(counts.items())[:most]]
-    return ", ".join(shown) + (f" and {len(counts) - most} more" if len(counts) > most else "")
+def _counted(counts: Mapping[str, int]) -> str:
+    return listed([f"{name} ({n})" for name, n in sorted(counts.items())], most=30)
 
 
 def _shape(entry: Field) -> str:

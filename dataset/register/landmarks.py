@@ -289,7 +289,7 @@ def _refined(seen: _Seen, sigma: Floats, points: Floats, config: LandmarkConfig)
         weight = _weights(off, sigma, config)
         normal = np.einsum("nlij,nlik,nl->ljk", slope, slope, weight)
         pull = np.einsum("nlij,nli,nl->lj", slope, off, weight)
-        ready = np.isfinite(points).all(axis=1) & (weight > 0).any(axis=0)
+        ready = np.isfinite(points).all(axis=1) & ((weight > 0).sum(axis=0) >= 2)
         if not ready.any():
             break
         normal[~ready], pull[~ready] = np.eye(3), 0.0

@@ -85,10 +85,7 @@ def take_landmarks(
     """
     cameras = tuple(c for c in rig if take.shot(c.name) is not None)
     rig = replace(rig, cameras=cameras)
-    faces: dict[str, list[Detection]] = {}
-    for camera in cameras:
-        photograph = _photograph(session, take, camera)
-        faces[camera.name] = [photograph.in_camera(f) for f in photograph.faces(detector)]
+    faces = faces_of_take(session, take, rig, detector)
     remarks = [f"{name}: {len(every)} faces" for name, every in faces.items() if len(every) > 1]
     found = {name: every[0] for name, every in faces.items() if every}
     try:
@@ -108,6 +105,27 @@ def take_landmarks(
     unknown = unknown_sentence(together)
     remarks += [unknown] if unknown else []
     return _assembled(session, take, rig, found, together, remarks, detector.name)
+
+
+def faces_of_take(
+    session: Session, take: Take, rig: Rig, detector: Detector | LandmarkTable
+) -> dict[str, list[Detection]]:
+    """Return camera -> the faces in its photograph, the largest first, px of the rig's images.
+
+    Of the cameras that both the rig and the take have. Where a mask says what the subject is,
+    faces off it do not count.
+
+    Raises
+    ------
+    InputError
+        A photograph or mask is missing or changed.
+    """
+    faces = {}
+    for camera in rig:
+        if take.shot(camera.name) is not None:
+            photograph = _photograph(session, take, camera)
+            faces[camera.name] = [photograph.in_camera(f) for f in photograph.faces(detector)]
+    return faces
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,11 +104,7 @@ def make_view(
         The image has another shape than the camera was calibrated with, or the mask than it.
     """
     height, width = image.shape[:2]
-    if abs(width * camera.height / (height * camera.width) - 1) > _SAME_SHAPE:
-        raise InputError(
-            f"{where}: {width}x{height}, but {camera.name} was calibrated at "
-            f"{camera.width}x{camera.height}; calibrate with photographs of the same shape"
-        )
+    check_shape(camera, width=width, height=height, where=where)
     if mask is not None and abs(mask.shape[1] * height / (mask.shape[0] * width) - 1) > _SAME_SHAPE:
         raise InputError(
             f"{where}: {width}x{height}, but its mask is {mask.shape[1]}x{mask.shape[0]}; "
@@ -127,6 +123,21 @@ def make_view(
     for rows, share in undistorted_strips(given * np.uint8(255), camera):
         inside[rows] = share > 0.5
     return View(camera=camera.undistorted(), grey=grey, color=color, mask=inside)
+
+
+def check_shape(camera: Camera, *, width: int, height: int, where: str) -> None:
+    """Compare a photograph's shape with its camera's.
+
+    Raises
+    ------
+    InputError
+        Their sides have another ratio.
+    """
+    if abs(width * camera.height / (height * camera.width) - 1) > _SAME_SHAPE:
+        raise InputError(
+            f"{where}: {width}x{height}, but {camera.name} was calibrated at "
+            f"{camera.width}x{camera.height}; calibrate with photographs of the same shape"
+        )
 
 
 def focus_point(cameras: list[Camera]) -> Floats:

@@ -45,6 +45,16 @@ def test_command_line_overrides_are_read_as_yaml() -> None:
         with_overrides(Settings(), ["resolution"])
 
 
+def test_a_setting_of_a_setting_has_a_dot() -> None:
+    settings = Settings()
+    assert with_overrides(settings, ["lens.focal_mm=50"]).lens == Lens(focal_mm=50.0)
+    assert settings.lens == Lens()
+    with pytest.raises(ConfigError, match=r"strength\.x=1: 'strength' has no settings of its own"):
+        with_overrides(settings, ["strength.x=1"])
+    with pytest.raises(ConfigError, match="'focal_mm'"):
+        with_overrides(settings, ["lens.focal=50"])
+
+
 class Check(StrEnum):
     REPAIR = "repair"
     OFF = "off"

@@ -10,7 +10,7 @@ from facekit.core.errors import InputError
 from facekit.core.facemodel.procedural import procedural_head
 from facekit.reconstruct.align import Crop
 from facekit.reconstruct.facetensors import face_tensors
-from facekit.reconstruct.fit import camera_of_crop, fit, fit_model_of
+from facekit.reconstruct.fit import beside_backdrop, camera_of_crop, fit, fit_model_of
 from facekit.reconstruct.fit_camera import CropCamera, RigidPose
 from facekit.reconstruct.fit_dense import Appearance, DenseFit, DenseLevel, DensePriors
 from facekit.reconstruct.fit_detail import DetailConfig
@@ -23,6 +23,7 @@ SIZE = 112
 LEVEL = DenseLevel(size=SIZE, blur_px=1.0, stride=2, n_light=3, n_steps=2)
 CONFIG = FitConfig(
     levels=(LEVEL,),
+    refined=replace(LEVEL, n_light=0, n_steps=1, holds_size=True),
     mid=MidConfig(size=SIZE, n_steps=8, n_refresh=8),
     detail=DetailConfig(size=SIZE, map_size=64, n_steps=4),
 )
@@ -95,6 +96,12 @@ def test_shapes_and_what_belongs_together(drawn, found):
     assert (found.displacement[found.valid == 0] == 0).all()
     assert 0 <= float(found.albedo.min()) <= float(found.albedo.max()) <= 1
     assert all(np.isfinite(value) for value in found.figures.values())
+    region = torch.from_numpy(model.region)
+    farthest = 100 * float((found.mid - found.coarse)[:, region].norm(dim=-1).max())
+    assert found.figures["deformation_max_mm"] == pytest.approx(farthest)
+    assert found.figures["displacement_max_mm"] == pytest.approx(
+        100 * float(found.displacement.abs().max())
+    )
 
 
 def test_the_same_photograph_gives_the_same_face(drawn, found):
@@ -105,7 +112,7 @@ def test_the_same_photograph_gives_the_same_face(drawn, found):
 
 def test_a_known_focal_length_moves_the_face_away_by_as_much(drawn):
     face, model, crop, _, _ = drawn
-    short = replace(CONFIG, mid=MidConfig(size=SIZE, n_steps=0), detail=None)
+    short = replace(CONFIG, refined=None, mid=MidConfig(size=SIZE, n_steps=0), detail=None)
     hrn = fit(crop, face, short, model=model)
     # twice HRN's focal length: 1015 / 224 * 112 px in the crop is 1015 in a 224 px photograph
     far = fit(crop, face, short, focal_px=2 * 1015.0, model=model)
@@ -118,7 +125,7 @@ def test_a_known_focal_length_moves_the_face_away_by_as_much(drawn):
 
 def test_no_detail_leaves_the_displacement_at_zero(drawn):
     face, model, crop, _, _ = drawn
-    plain = replace(CONFIG, mid=MidConfig(size=SIZE, n_steps=0), detail=None)
+    plain = replace(CONFIG, refined=None, mid=MidConfig(size=SIZE, n_steps=0), detail=None)
     found = fit(crop, face, plain, model=model)
     assert (found.displacement == 0).all()
     assert (found.deformation == 0).all()
@@ -143,3 +150,17 @@ def test_a_crop_with_holes_is_refused(drawn):
     broken = replace(crop, image=np.full_like(crop.image, np.nan))
     with pytest.raises(InputError, match="not finite"):
         fit(broken, face, CONFIG, model=model)
+
+
+def test_only_points_near_what_shows_no_head_lie_on_its_outline():
+    """A head that covers the left half: the middle is its outline, the picture's edge is not."""
+    covered = np.zeros((SIZE, SIZE), bool)
+    covered[:, : SIZE // 2] = True
+    camera = CropCamera().resized(SIZE)
+    px = np.array([[SIZE / 2 - 1.5, 30.0], [SIZE / 4, 30.0], [0.5, 30.0]])
+    depth = 10.0
+    points = np.column_stack([
+        (px[:, 0] - SIZE / 2) * depth / camera.focal, (SIZE / 2 - px[:, 1]) * depth / camera.focal,
+        np.zeros(3),
+    ])  # fmt: skip
+    assert beside_backdrop(covered, camera, points).tolist() == [True, False, False]

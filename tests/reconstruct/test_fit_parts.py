@@ -19,8 +19,8 @@ from facekit.reconstruct.fit_dense import (
     DensePriors,
     fit_dense,
     normal_modes,
+    size_slope,
 )
-from facekit.reconstruct.fit_detail import photo_camera
 from facekit.reconstruct.fit_landmarks import (
     FitState,
     fit_landmarks,
@@ -31,6 +31,7 @@ from facekit.reconstruct.fit_light import sh_basis, sh_slope
 from facekit.reconstruct.fit_mid import low_fields
 from facekit.reconstruct.fit_model import fit_model
 from facekit.reconstruct.fit_visible import normal_sums, visible_pixels
+from facekit.reconstruct.photocamera import photo_camera
 from facekit.reconstruct.pose import HrnCamera, rotation
 
 CAMERA = CropCamera(size=96, focal=430.0, centre=(50.0, 41.0), distance=9.0)
@@ -55,14 +56,12 @@ def test_the_default_camera_is_hrns():
 def test_a_camera_with_its_centre_aside_projects_alike_in_clip_space_and_in_torch():
     points = np.random.default_rng(0).normal(size=(30, 3))
     xy = CAMERA.project(points)
-    clip = np.column_stack([points, np.ones(30)]) @ CAMERA.clip_matrix(2.0, 40.0).T
-    ndc = clip[:, :2] / clip[:, 3:]
-    np.testing.assert_allclose((ndc + 1) * 96 / 2, xy, atol=1e-9)
     torch_camera = photo_camera(CAMERA, 0.0)
     given = torch.from_numpy(points)[None]
     np.testing.assert_allclose(torch_camera.pixels(given)[0], xy, atol=1e-9)
-    theirs = torch_camera.clip(given)[0].numpy()
-    np.testing.assert_allclose(theirs[:, :2] / theirs[:, 3:], ndc, atol=1e-9)
+    clip = torch_camera.clip(given)[0].numpy()
+    ndc = clip[:, :2] / clip[:, 3:]
+    np.testing.assert_allclose((ndc + 1) * CAMERA.size / 2, xy, atol=1e-9)
     half = CAMERA.resized(48).project(points)
     np.testing.assert_allclose(half, xy / 2, atol=1e-9)
     np.testing.assert_allclose(torch_camera.resized(48).pixels(given)[0], half, atol=1e-9)
@@ -163,7 +162,7 @@ def test_pixels_show_the_place_that_projects_to_them(model):
     xy = CAMERA.project(places)
     np.testing.assert_allclose(xy, np.column_stack([seen.cols, seen.rows]) + 0.5, atol=0.02)
     assert model.region[corners].all()
-    assert 0 < seen.inner.sum() < len(seen.rows) <= seen.n_covered
+    assert 0 < seen.inner.sum() < len(seen.rows) <= seen.covered.sum()
 
 
 def test_the_dense_fit_finds_light_and_shape_of_its_own_render(model):
@@ -212,3 +211,40 @@ def test_fields_that_are_not_mid_band_hold_shifts_turns_and_growth(model):
         flat = field.reshape(-1)
         left = flat - low @ (low.T @ flat)
         assert np.linalg.norm(left) < 1e-8 * np.linalg.norm(flat)
+
+
+def test_size_grows_by_its_slope_and_a_fit_can_hold_it(model):
+    rng = np.random.default_rng(2)
+
+    def size(shape):
+        at = shape[model.region]
+        return np.sqrt(((at - at.mean(axis=0)) ** 2).sum())
+
+    slope, h = size_slope(model, model.mean), 1e-4
+    direction = rng.normal(size=len(model.modes))
+    moved = [size(model.shape(s * h * direction)) for s in (1, -1)]
+    grown = (moved[0] - moved[1]) / (2 * h * size(model.mean))
+    assert slope @ direction == pytest.approx(grown, rel=1e-3)
+
+    # a face that is larger, in a picture and by its landmarks: only what holds its size stays
+    camera = CropCamera().resized(64)
+    truth = model.sigma * np.sign(slope) * (np.abs(slope) > np.quantile(np.abs(slope), 0.8))
+    truth = np.clip(truth, model.low, model.high)
+    pose = RigidPose(R=np.eye(3), t=np.zeros(3))
+    state = FitState(coefficients=truth, pose=pose)
+    seen = visible_pixels(model, model.shape(truth), pose, camera)
+    paint = np.zeros((model.paint.shape[1], 3))
+    paint[0] = (0.8, 0.6, 0.5)
+    look = Appearance(gamma=np.full((3, 9), 0.02), paint=paint)
+    sizes = []
+    for holds in (False, True):
+        level = DenseLevel(size=64, blur_px=1.0, stride=1, n_light=0, n_steps=2, holds_size=holds)
+        blank = DenseFit(
+            model, np.zeros((64, 64, 3), np.float32), camera, level=level, priors=DensePriors()
+        )
+        picture = blank.render(state, look, seen)
+        fit = DenseFit(model, picture, camera, level=level, priors=DensePriors(patch_mm2=4.0))
+        start = replace(state, coefficients=0.5 * truth)
+        found, _ = fit_dense(fit, None, start, look)
+        sizes.append(size(model.shape(found.coefficients)) / size(model.shape(0.5 * truth)) - 1)
+    assert abs(sizes[1]) < 2e-4 < 10 * 2e-4 < abs(sizes[0])

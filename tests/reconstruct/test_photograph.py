@@ -1,5 +1,6 @@
 """Photographs of every kind are read upright or refused in a sentence; faces likewise."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -390,3 +391,33 @@ def test_damaged_and_odd_files_of_all_kinds_are_read_or_refused_in_a_sentence(
         else:
             assert photograph.pixels.dtype == np.uint8
     assert refused > len(files) / 2
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_mask_is_turned_as_its_photograph_where_it_is_stored_like_it(
+    tmp_path: Path, upright: bool
+) -> None:
+    """Orientation 6: the stored picture is turned by a quarter to the right to be seen."""
+    stored = np.zeros((64, 96), np.uint8)
+    stored[:10] = 255  # its top is the right side of what is seen
+    exif = PillowImage.Exif()
+    exif[ORIENTATION] = 6
+    path = saved(tmp_path / "a.png", PillowImage.fromarray(picture()), exif=exif)
+    seen = np.rot90(stored, -1)
+    mask = saved(tmp_path / "m.png", PillowImage.fromarray(np.ascontiguousarray(
+        seen if upright else stored)))  # fmt: skip
+    read = read_photograph(path, mask=mask)
+    assert read.mask is not None and read.mask.shape == read.pixels.shape[:2] == (96, 64)
+    np.testing.assert_array_equal(read.mask, seen)
+
+
+def test_a_close_up_has_the_part_of_the_mask_that_it_shows() -> None:
+    mask = np.zeros((300, 400), np.uint8)
+    mask[100:200, 150:250] = 255
+    photograph = replace(a_photograph(), mask=mask)
+    points = marks(40.0, (200.0, 150.0))
+    face = Face(landmarks=points, confidence=np.ones(68), score=1.0, finder="told")
+    view = close_up(photograph, face)
+    assert view.mask is not None and view.mask.shape == view.pixels.shape[:2]
+    x, y = view.of(np.array([150.0, 100.0])).astype(int)
+    assert view.mask[y + 1, x + 1] == 255 and view.mask[y - 2, x - 2] == 0

@@ -197,7 +197,103 @@ def test_a_folder_of_photographs_is_done_once_and_faults_are_told(
     _saved(photos / "good.png", 0)  # and one without a face: the older result is not left to it
     result = reconstruct_photographs([photos], out, FAST, method=method, finder=Finder(model))
     assert "good" in result["failed"]
-    assert not (out / "good" / "prediction.json").exists()
+    assert not (out / "good").exists()
+    assert not (out / "contact.jpg").exists()
+
+
+@dataclass
+class Failing(MeanFace):
+    """A mean head that cannot be made of photographs darker than this."""
+
+    least: int = 100
+
+    def __call__(self, photograph: Photograph, face: Face) -> Prediction:
+        if photograph.pixels.max() < self.least:
+            raise EstimationError(f"{photograph.path}: too dark")
+        return super().__call__(photograph, face)
+
+
+@pytest.mark.parametrize("turntable", ["gif", "none"])
+def test_a_failing_photograph_leaves_nothing_of_an_older_one_but_what_is_not_ours(
+    model: FaceModel, tmp_path: Path, turntable: str
+) -> None:
+    photograph, out = _saved(tmp_path / "a.png"), tmp_path / "out"
+    method, config = Failing(model), replace(FAST, turntable=turntable)
+    finder = Finder(model)
+    reconstruct_photographs([photograph], out, config, method=method, finder=finder)
+    assert (out / "a" / "detail.glb").is_file()
+    (out / "a" / "notes.txt").write_text("mine")
+    _saved(photograph, 50)
+    result = reconstruct_photographs([photograph], out, config, method=method, finder=finder)
+    assert "too dark" in result["failed"]["a"]
+    assert [path.name for path in (out / "a").iterdir()] == ["notes.txt"]
+
+
+@dataclass
+class Masked(MeanFace):
+    """A mean head that keeps the masks it is given."""
+
+    masks: list[Any] = field(default_factory=list)
+
+    def __call__(self, photograph: Photograph, face: Face) -> Prediction:
+        self.masks.append(photograph.mask)
+        return super().__call__(photograph, face)
+
+
+def test_masks_of_a_folder_go_with_their_photographs(model: FaceModel, tmp_path: Path) -> None:
+    """What a mask hides is not in the texture, and a new mask is a new result."""
+    photos, masks = tmp_path / "photos", tmp_path / "masks"
+    photos.mkdir()
+    masks.mkdir()
+    for name in ("a", "b"):
+        _saved(photos / f"{name}.png")
+    left = np.zeros((SIDE, SIDE), np.uint8)
+    left[:, : SIDE // 2] = 255
+    PillowImage.fromarray(left).save(masks / "a_mask.png")
+    method, finder = Masked(model), Finder(model)
+    config = replace(FAST, mask=str(masks))
+    result = reconstruct_photographs([photos], tmp_path / "out", config, method=method,
+                                     finder=finder)  # fmt: skip
+    assert list(result["photographs"]) == ["a"]
+    assert "b.png" in result["failed"]["b"] and "has no mask" in result["failed"]["b"]
+    np.testing.assert_array_equal(method.masks[0], left)
+    half = load_prediction(tmp_path / "out" / "a", model).texture_valid
+
+    PillowImage.fromarray(np.full_like(left, 255)).save(masks / "a_mask.png")
+    PillowImage.fromarray(255 - left).save(masks / "b.png")
+    reconstruct_photographs([photos], tmp_path / "out", config, method=method, finder=finder)
+    assert method.calls == ["a.png", "a.png", "b.png"]
+    whole = load_prediction(tmp_path / "out" / "a", model).texture_valid
+    other = load_prediction(tmp_path / "out" / "b", model).texture_valid
+    for part in (half, other):
+        assert 0.3 < part.sum() / whole.sum() < 0.5  # less than half: borders are soft
+    assert (np.minimum(half, other) > 0.5).mean() < 0.01
+
+
+def test_masks_that_cannot_be_are_told(model: FaceModel, tmp_path: Path) -> None:
+    photograph, mask = _saved(tmp_path / "a.png"), tmp_path / "m.png"
+    config, method = replace(FAST, mask=str(mask)), MeanFace(model)
+
+    def reason() -> str:
+        result = reconstruct_photographs(
+            [photograph], tmp_path / "out", config, method=method, finder=Finder(model)
+        )
+        return str(result["failed"]["a"])
+
+    with pytest.raises(InputError, match=r"m\.png: no such file or folder"):
+        reason()
+    PillowImage.new("L", (SIDE, SIDE - 1), 255).save(mask)
+    assert f"{SIDE}x{SIDE - 1} px, its photograph {SIDE}x{SIDE}" in reason()
+    PillowImage.new("L", (SIDE, SIDE), 0).save(mask)
+    assert "is black on the face" in reason()
+    mask.write_bytes(b"no image")
+    assert "no complete image" in reason()
+    assert not method.calls
+    with pytest.raises(InputError, match="one mask for 2 photographs"):
+        reconstruct_photographs(
+            [photograph, _saved(tmp_path / "b.png")], tmp_path / "out", config, method=method,
+            finder=Finder(model),
+        )  # fmt: skip
 
 
 def test_photographs_of_one_name_keep_apart() -> None:

