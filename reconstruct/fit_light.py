@@ -8,6 +8,8 @@ import numpy as np
 from ..core.arrays import AnyFloats, Floats
 from ..core.rendering.shading import K0, K1, K2, K3, K4
 
+_FLIP_YZ = np.array([1.0, -1.0, -1.0])
+
 
 def sh_basis(normals: AnyFloats) -> Floats:
     """Return (N, 9) of unit normals (N, 3)."""
@@ -19,6 +21,15 @@ def sh_basis(normals: AnyFloats) -> Floats:
         ],
         axis=1,
     )  # fmt: skip
+
+
+def camera_harmonics(normals: AnyFloats, cam_from_world: AnyFloats) -> Floats:
+    """Return (..., 9) of unit world normals (..., 3) in the frame of a camera's light.
+
+    That has y up and z towards the camera, where `cam_from_world` has y down and z forward.
+    """
+    turned = normals @ (np.asarray(cam_from_world)[:, :3].T * _FLIP_YZ)
+    return sh_basis(turned.reshape(-1, 3)).reshape(*normals.shape[:-1], 9)
 
 
 def sh_slope(normals: AnyFloats) -> Floats:

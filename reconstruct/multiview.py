@@ -171,9 +171,10 @@ def _alone(views: FaceViews, surfaces: Surfaces, config: MultiViewConfig) -> Mul
 
 
 def _relief(surfaces: Surfaces, config: MultiViewConfig) -> tuple[ViewSampler, Relief]:
-    """Return the relief of the finest texels that the pictures resolve, on the surfaces."""
-    grid: TexelGrid | None = None
-    depth = torch.zeros(0)
+    """Return the relief of the surfaces, at the texels of the displacement map."""
+    first = config.fine[0].size if config.fine else config.displacement_size
+    grid = surfaces.sampler(first).grid
+    depth = torch.zeros(grid.inside.shape, device=config.device)
     for level in config.fine:
         sampler = surfaces.sampler(level.size)
         depth = _carried(depth, grid, sampler.grid)
@@ -187,9 +188,7 @@ def _relief(surfaces: Surfaces, config: MultiViewConfig) -> tuple[ViewSampler, R
     )  # fmt: skip
 
 
-def _carried(depth: torch.Tensor, grid: TexelGrid | None, to: TexelGrid) -> torch.Tensor:
-    if grid is None:
-        return torch.zeros(to.inside.shape)
+def _carried(depth: torch.Tensor, grid: TexelGrid, to: TexelGrid) -> torch.Tensor:
     return torch.from_numpy(grid.resized(depth.cpu().numpy(), to)).to(depth.device)
 
 

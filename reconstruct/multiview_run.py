@@ -34,6 +34,7 @@ from ..core.files import (
     write_json,
 )
 from ..core.imaging.imageio import read_image
+from ..core.wording import distinct
 from ..dataset.build import EXPECTED, reason_of
 from ..dataset.export.encoding import jpeg, smaller
 from ..dataset.registerstage import model_hash
@@ -128,16 +129,8 @@ def reconstruct_view_sets(
 
 def named(sets: Sequence[PhotoSet]) -> list[tuple[str, PhotoSet]]:
     """Return each set with a name of its own: numbered where that is taken."""
-    taken = {SUMMARY, CONTACT_SHEET}
-    out = []
-    for photos in sets:
-        name, count = photos.name, 1
-        while name in taken:
-            count += 1
-            name = f"{photos.name}-{count}"
-        taken.add(name)
-        out.append((name, photos))
-    return out
+    taken = (SUMMARY, CONTACT_SHEET)
+    return list(zip(distinct((photos.name for photos in sets), taken), sets, strict=True))
 
 
 def reconstruct_face(

@@ -38,6 +38,7 @@ from ..core.files import (
     write_json,
 )
 from ..core.imaging.imageio import read_image
+from ..core.wording import distinct
 from ..dataset.build import EXPECTED, reason_of
 from ..dataset.export.encoding import jpeg, smaller
 from ..dataset.registerstage import model_hash
@@ -252,16 +253,8 @@ def finder_of(config: ReconstructConfig) -> Detector | LandmarkTable:
 
 def named(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     """Return each file with a name of its own: its stem, numbered where that is taken."""
-    taken = {SUMMARY, CONTACT_SHEET}  # files beside the photographs' folders
-    out = []
-    for path in paths:
-        name, count = path.stem, 1
-        while name in taken:
-            count += 1
-            name = f"{path.stem}-{count}"
-        taken.add(name)
-        out.append((path, name))
-    return out
+    taken = (SUMMARY, CONTACT_SHEET)  # files beside the photographs' folders
+    return list(zip(paths, distinct((path.stem for path in paths), taken), strict=True))
 
 
 def _one(

@@ -18,6 +18,7 @@ from ...core.errors import EstimationError, InputError
 from ...core.facemodel.landmark_schemes import GROUPS68, NAMES68, Scheme
 from ...core.facemodel.landmarks import Detection
 from ...core.geometry.camera import Camera, Rig, undistort
+from ...core.wording import listed
 
 _JAW = list(GROUPS68["jaw"])
 _SKIMMED = 0.25  # cosine of skin and view below which tolerances do not grow further
@@ -375,6 +376,4 @@ def unknown_sentence(landmarks: Landmarks3d) -> str | None:
     unknown = [n for n, p in zip(NAMES68, landmarks.points, strict=True) if np.isnan(p).any()]
     if not unknown:
         return None
-    return f"{len(unknown)} of 68 landmarks unknown: {', '.join(unknown[:8])}" + (
-        f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-    )
+    return f"{len(unknown)} of 68 landmarks unknown: {listed(unknown, most=8)}"

@@ -20,7 +20,7 @@ from torch import Tensor
 from ...core.arrays import Bools, Floats, Floats32
 from ...core.geometry.camera import Camera
 from ...core.rendering.shading import AMBIENT
-from ..fit_light import sh_basis
+from ..fit_light import camera_harmonics
 from .sampling import ViewSampler
 from .texels import TexelGrid
 
@@ -29,7 +29,6 @@ _RIDGE = 1e-3  # of the light's harmonics, against a mean square texel
 _ROBUST = 0.08  # of encoded colour, beyond which a texel is gloss or shadow
 _LEAST_LIGHT = 0.2
 _MOST_TEXELS = 40_000  # that the light is fitted to
-_FLIP_YZ = np.array([1.0, -1.0, -1.0])  # light's frame has y up and z to the camera
 _SPREAD = 12  # sigma, texels, by which the albedo goes on where no view sees
 
 
@@ -85,8 +84,7 @@ def appearance_of(sampler: ViewSampler, depth: Tensor, cameras: Sequence[Camera]
 def _basis(grid: TexelGrid, view: int, camera: Camera) -> Floats:
     """Return (h, w, 9) the harmonics of the normals in a camera's frame."""
     normals = grid.normals[view if len(grid.normals) > 1 else 0]
-    turned = normals @ (camera.cam_from_world[:, :3].T * _FLIP_YZ)
-    return sh_basis(turned.reshape(-1, 3)).reshape(*normals.shape[:2], 9)
+    return camera_harmonics(normals, camera.cam_from_world)
 
 
 def _light(basis: Floats, picture: Floats, albedo: Floats, weight: Floats) -> Floats:

@@ -27,7 +27,7 @@ from ...core.geometry.mesh import vertex_normals
 from ...dataset.bake.chart import chart
 from ...dataset.bake.curved import sagitta
 from ...dataset.bake.normals import detailed_points
-from ..fit_light import sh_basis
+from ..fit_light import camera_harmonics
 from ..phototexture import PhotoTexture, completed_texture, photo_colors, photo_share
 
 AMBIENT = 0.8
@@ -41,7 +41,6 @@ _EXPOSURE_SIZE = 128  # texels a side at which exposures are compared
 _MOST_EXPOSURE = float(np.log(1.6))  # stops that views are evened out by, natural logarithm
 _DARK, _BRIGHT = 8.0, 247.0  # of 255: beyond, a channel is clipped
 _LEAST = 1e-4
-_FLIP_YZ = np.array([1.0, -1.0, -1.0])  # light's frame has y up and z to the camera
 
 
 class ViewPixels(NamedTuple):
@@ -114,10 +113,10 @@ def shaded_albedo(
     vertices = np.asarray(mid, np.float64)
     normals = texels.interpolated(vertex_normals(vertices, model.faces)).reshape(-1, 3)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    unit = normals / np.maximum(length, 1e-9) @ camera.cam_from_world[:, :3].T * _FLIP_YZ
+    unit = normals / np.maximum(length, 1e-9)
     gamma = np.asarray(light, np.float64).copy()
     gamma[:, 0] += AMBIENT
-    lit = (sh_basis(unit) @ gamma.T).reshape(albedo.shape)
+    lit = (camera_harmonics(unit, camera.cam_from_world) @ gamma.T).reshape(albedo.shape)
     return np.asarray(albedo * lit, np.float32)
 
 

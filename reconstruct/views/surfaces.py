@@ -63,6 +63,7 @@ class Surfaces:
         self.coefficients = np.stack(rows)
         self.vertices = np.stack([head_vertices(laid_out, row) for row in rows])
         """(1, V, 3) mm; or (1 + J, V, 3): the face of the mean expression, then the views'."""
+        self._sampler: ViewSampler | None = None  # of vertices and weights as they are
         self.measured = np.zeros(model.n_vertices)
         """(V,) in [0, 1] how far a vertex was measured."""
 
@@ -76,9 +77,15 @@ class Surfaces:
         return texel_grid(self.model, self.seen, self.region, size)
 
     def sampler(self, size: int) -> ViewSampler:
-        """Return the views at the texels of the surfaces as they are."""
-        grid = self.grid(size)
-        return ViewSampler(grid, self.pictures, self.head.cameras, self.seen, self.weight)
+        """Return the views at the texels of the surfaces as they are; the last is kept.
+
+        What each view sees is found by rays, the costly part.
+        """
+        if self._sampler is None or self._sampler.grid.size != size:
+            self._sampler = ViewSampler(
+                self.grid(size), self.pictures, self.head.cameras, self.seen, self.weight
+            )
+        return self._sampler
 
     def terms(self, window: int) -> SweepTerms:
         """Return the terms that score a depth."""
@@ -99,6 +106,7 @@ class Surfaces:
             found = swept(sampler, start, level, terms)
         depth, seen = found.depth.cpu().numpy(), sampler.seen.cpu().numpy()
         self.vertices = np.stack([moved(sampler.grid, v, depth, seen) for v in self.vertices])
+        self._sampler = None
         share = sampler.seen_twice.float().cpu().numpy()
         self.measured = measured_vertices(sampler.grid, share)
 
@@ -143,6 +151,7 @@ class Surfaces:
         )  # fmt: skip
 
     def _distrust(self, view: int, weight: float, why: str) -> bool:
+        self._sampler = None
         self.weight[view] = weight if weight > _LEAST_WEIGHT else 0.0
         self.remarks[self.pictures.views[view].name] = why
         return True
@@ -159,4 +168,5 @@ class Surfaces:
         coarse = head_vertices(self.laid_out, self.coefficients[0])
         mid, deformation = with_map(self.model, coarse, self.vertices[0], size)
         self.vertices = self.vertices + (mid - self.vertices[0])
+        self._sampler = None
         return coarse, deformation
