@@ -13,6 +13,7 @@ from .core.facemodel.commands import assets
 from .dataset.commands import build_dataset
 from .dataset.export.commands import export, verify
 from .reconstruct.commands import reconstruct
+from .reconstruct.train.commands import train
 
 
 @click.group(cls=SentenceOnError, context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,6 +61,6 @@ def doctor(as_json: bool) -> None:
 
 for command in (
     demo, studio, ingest, check, consent, target, calibrate, build_dataset, export, verify,
-    reconstruct, report, export_rig, import_rig, assets, bench,
+    train, reconstruct, report, export_rig, import_rig, assets, bench,
 ):  # fmt: skip
     main.add_command(command)

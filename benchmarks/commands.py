@@ -204,3 +204,41 @@ def bench_multiview(
     config = settings(MultiViewBenchConfig, config_file, assignments, **given)
     result = run_bench(config, out)
     show(as_json, "Multi-view against its truth", result if as_json else tables(result))
+
+
+@bench.command("learned")
+@click.option("--out", type=OUT_PATH, default=Path("outputs/bench/learned"), show_default=True,
+              help="Keeps the photographs, so that a second run goes on.")  # fmt: skip
+@click.option("--subjects", type=click.IntRange(1, 1000), help="Virtual people, a photograph each.")
+@click.option("--seed", type=int, help="Other people, other noise.")
+@config_options
+@json_option
+def bench_learned(
+    out: Path, config_file: Path | None, assignments: Sequence[str], as_json: bool, **given: Any
+) -> None:
+    """Reconstruct photographs of unseen virtual people by the weights that come with facekit."""
+    from .learned_bench import LearnedBenchConfig
+    from .learned_bench import bench_learned as run_bench
+    from .learned_bench_table import tables
+
+    config = settings(LearnedBenchConfig, config_file, assignments, **given)
+    result = run_bench(config, out)
+    show(as_json, "Trained weights against the truth", result if as_json else tables(result))
+
+
+@bench.command("ablation")
+@click.option("--out", type=OUT_PATH, default=Path("outputs/bench/ablation"), show_default=True,
+              help="Keeps people and trainings, so that a second run goes on.")  # fmt: skip
+@click.option("--seed", type=int, help="Other people, other trainings.")
+@config_options
+@json_option
+def bench_ablation(
+    out: Path, config_file: Path | None, assignments: Sequence[str], as_json: bool, **given: Any
+) -> None:
+    """Train the generators without each part of the method; measure all on unseen people."""
+    from .ablation_bench import AblationBenchConfig, tables
+    from .ablation_bench import bench_ablation as run_bench
+
+    config = settings(AblationBenchConfig, config_file, assignments, **given)
+    result = run_bench(config, out)
+    show(as_json, "What each part is worth", result if as_json else tables(result))

@@ -2,21 +2,19 @@
 
 import dataclasses
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..calibration.rigfile import save_rig
 from ..capture.session import load_session
+from ..capture.virtual.beyond import OffModelSubject, smooth_field
 from ..capture.virtual.layouts import draw_rig, load_layout
 from ..capture.virtual.lights import led_ring
-from ..capture.virtual.noise import gradient_noise
 from ..capture.virtual.scene import build_scene
 from ..capture.virtual.studio import StudioConfig, load_head, make_session, rng_of
 from ..capture.virtual.subject import Subject, draw_subject
 from ..capture.virtual.truth import TRUTH_FILE, load_truth, save_surface, save_truth, surface_file
-from ..core.arrays import Floats
 from ..core.config import to_mapping
 from ..core.files import StageKey, finished, stage_run
 from ..core.geometry.mesh import Mesh, vertex_normals
@@ -31,7 +29,6 @@ SESSION, BUILD = "session", "build"
 """Folders of a subject: what is photographed and true, and the scans."""
 MESH = "mesh.ply"
 _LEAST_FACES = 200  # of a piece of an ideal scan that is kept
-_WAVELENGTH_MM = 45.0  # of shape beyond the model
 
 
 def make_scans(case: SubjectCase, folder: Path, config: DatasetBenchConfig) -> None:
@@ -75,27 +72,6 @@ def _build(folder: Path, megapixels: float) -> None:
     session = folder / SESSION
     build = BuildConfig(megapixels=megapixels, check_rig=RigCheck.OFF)
     build_dataset(load_session(session), load_truth(session).rig, folder / BUILD, build)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OffModelSubject(Subject):
-    """A person whose shape is not only the model's."""
-
-    beyond: Floats
-    """(V, 3) mm, in every expression."""
-
-    def vertices(self) -> Floats:
-        """Return (V, 3), mm, in the head frame."""
-        return np.asarray(super().vertices() + self.beyond)
-
-
-def smooth_field(points: Floats, *, sd_mm: float, seed: int) -> Floats:
-    """Return a smooth random field (N, 3) at points (N, 3), mm: about `sd_mm` each axis."""
-    scaled = points / _WAVELENGTH_MM
-    noise = np.array(
-        [[gradient_noise(x, y, z, seed + axis) for axis in range(3)] for x, y, z in scaled]
-    )
-    return np.asarray(sd_mm * noise / max(float(noise.std()), 1e-9))
 
 
 def _ideal(case: SubjectCase, folder: Path, config: DatasetBenchConfig) -> None:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..capture.virtual.beyond import OffModelSubject, smooth_field
 from ..capture.virtual.layouts import Layout, draw_rig, load_layout
 from ..capture.virtual.lights import led_ring
 from ..capture.virtual.render import photograph
@@ -33,7 +34,6 @@ from ..core.files import atomic_path
 from ..core.geometry.camera import Camera
 from ..core.geometry.mesh import Mesh
 from ..core.geometry.transform import Similarity
-from .dataset_bench_scan import OffModelSubject, smooth_field
 from .face_distance import TrueFace
 
 Answer = TypeVar("Answer")

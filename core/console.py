@@ -1,11 +1,13 @@
 """The one rich console: log handler, progress bars, tables."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.progress import Progress, TextColumn
 from rich.progress import track as rich_track
 from rich.table import Table
 
@@ -46,3 +48,21 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     Console().print(table)
+
+
+@contextmanager
+def step_bar(
+    description: str, *, total: int, done: int = 0
+) -> Iterator[Callable[[int, str], None]]:
+    """Show a progress bar that is told how far it is, and a word on it; silent without a terminal.
+
+    Yields
+    ------
+    callable
+        `tell(done, text)`.
+    """
+    columns = (*Progress.get_default_columns(), TextColumn("{task.fields[said]}"))
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with bar:
+        task = bar.add_task(description, total=total, completed=done, said="")
+        yield lambda now, said: bar.update(task, completed=now, said=said)

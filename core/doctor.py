@@ -38,6 +38,7 @@ OPTIONAL_PACKAGES = {
     "OpenEXR": "exr",
     "mediapipe": "landmarks",
     "face-alignment": "landmarks",
+    "tensorboard": "train",
 }
 """Package -> facekit's extra that brings it."""
 

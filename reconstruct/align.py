@@ -129,8 +129,7 @@ def align(
     if points.shape != (68, 2) or size < 1:
         raise InputError(f"landmarks of shape {points.shape} and a crop of {size} px; expected 68 "
                          "points (x, y) and a positive size")  # fmt: skip
-    raw, centre = _scale_and_centre(five_points(points), np.asarray(reference5, np.float64))
-    scale = UNIT_PX * size / AT_SIZE / raw
+    scale, centre = placement(points, size=size, reference5=reference5)
     rgb = _rgb(image)
     photograph = np.array([rgb.shape[1], rgb.shape[0]], np.float64)
     offset = size / 2 - scale * centre
@@ -152,6 +151,20 @@ def align(
         width=rgb.shape[1],
         height=rgb.shape[0],
     )
+
+
+def placement(
+    landmarks68: AnyFloats, *, size: float, reference5: AnyFloats = HRN_REFERENCE5
+) -> tuple[float, Floats]:
+    """Return crop pixels a pixel of the photograph, and the place (2,) px that is its centre.
+
+    Raises
+    ------
+    EstimationError
+        The five points lie on one spot, or are not all known.
+    """
+    raw, centre = _scale_and_centre(five_points(landmarks68), np.asarray(reference5, np.float64))
+    return UNIT_PX * size / AT_SIZE / raw, centre
 
 
 def resampled(image: Image, scale: AnyFloats, offset: AnyFloats, size: int) -> Floats32:

@@ -130,7 +130,7 @@ def load_deretouch(path: Path | None, *, device: torch.device | str = "cpu") -> 
     path = _registered("deretouch", "de-retouching.pth") if path is None else path
     info = check_deretouch(path)
     with torch.device("meta"):
-        network = DeretouchNet(width=info.width)
+        network = DeretouchNet(width=info.width, size=info.size)
     if info.kind == "official":
         tensors = _torch_file(path)["generator"]
     else:
@@ -167,7 +167,13 @@ def save_deretouch(
     path: Path, network: DeretouchNet, *, training: Mapping[str, Any] | None = None
 ) -> None:
     """Write the de-retouching network as safetensors, atomically; see `save_hrn`."""
-    info = CheckpointInfo(path=path, kind="facekit", width=network.width, training=training or {})
+    info = CheckpointInfo(
+        path=path,
+        kind="facekit",
+        width=network.width,
+        size=network.size,
+        training=training or {},
+    )
     tensors = {_GENERATOR + name: tensor for name, tensor in network.state_dict().items()}
     _write(path, tensors, own_header(info, "deretouch", __version__))
 

@@ -57,7 +57,7 @@ class Coefficients:
             dim=1,
         )  # fmt: skip
 
-    def __getitem__(self, rows: slice) -> "Coefficients":
+    def __getitem__(self, rows: slice | Tensor) -> "Coefficients":
         """Return some faces of the batch."""
         return replace(self, **{name: value[rows] for name, value in vars(self).items()})
 

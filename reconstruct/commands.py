@@ -26,8 +26,10 @@ from ..core.errors import ConfigError
 @click.option("--out", type=OUT_PATH, default=Path("reconstruction"), show_default=True)
 @click.option("--fit", is_flag=True, default=None, help="Without any trained weights: optimise.")
 @click.option("--model", help="Face model: builtin, a registered one (see `assets`), its file.")
-@click.option("--checkpoint", metavar="FILE", help="HRN's weights  [default: the registered ones]")
-@click.option("--deretouch", metavar="FILE", help="De-retouching weights, likewise.")
+@click.option("--checkpoint", metavar="FILE|shipped",
+              help="HRN's weights  [default: the registered, else the shipped]")  # fmt: skip
+@click.option("--deretouch", metavar="FILE|shipped|none",
+              help="De-retouching weights, likewise; with --fit none by default.")  # fmt: skip
 @click.option("--landmarks", metavar="TABLE",
               help="Points of the photographs (.csv, .json) in place of the detector.")  # fmt: skip
 @click.option("--yunet", metavar="FILE", help="Face detector  [default: the registered one]")

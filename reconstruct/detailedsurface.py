@@ -11,6 +11,9 @@ Boubekeur and Alexa, Phong Tessellation, SIGGRAPH Asia 2008, eq. (1), at the mid
 with the share 1/2.
 """
 
+import threading
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..core.arrays import AnyFloats, Bools, Floats, Floats32, Ints
@@ -23,6 +26,7 @@ from ..dataset.bake.deformation import OURS, bilinear_weights
 _MOST_LEVELS = 3
 _MOST_VERTICES = 400_000  # a denser mesh serves no program better than its displacement map
 _GUTTER = 4
+_KEPT = 3  # cuts, of the models and levels that are at hand
 
 
 def detailed_surface(
@@ -49,10 +53,10 @@ def detailed_surface(
         raise InputError(f"detailed mesh: {levels} levels; give 0 to {_MOST_LEVELS}")
     vertices = np.asarray(mid, np.float64)
     normals = vertex_normals(vertices, model.faces)
-    mesh = Mesh(vertices=vertices, faces=model.faces, uv=model.uv, faces_uv=model.faces_uv)
-    for _ in range(levels):
-        vertices, normals = _halved(vertices, normals, mesh.faces)
-        mesh = subdivide_loop(mesh)
+    cut = _cut(model, levels)
+    for edges in cut.edges:
+        vertices, normals = _halved(vertices, normals, edges)
+    mesh = Mesh(vertices=vertices, faces=cut.faces, uv=cut.uv, faces_uv=cut.faces_uv)
     texels = chart(model, len(displacement))
     dilated = np.asarray(texels.dilated(displacement, n_texels=_GUTTER), np.float32)
     covered = on_chart(model, mesh)
@@ -65,17 +69,15 @@ def on_chart(model: FaceModel, mesh: Mesh) -> Bools:
     covered = np.zeros(len(model.faces), bool)
     covered[covered_faces(model)] = True
     # those that a face becomes follow each other
-    return np.repeat(covered, len(mesh.faces) // len(model.faces))
+    return np.repeat(covered, 4 ** _levels_of(model, mesh))
 
 
 def carried(model: FaceModel, values: AnyFloats, mesh: Mesh) -> Floats32:
     """Return (N, ...) values (V, ...) of the model's vertices at those of its mesh cut finer."""
-    faces, out = model.faces, np.asarray(values, np.float32)
-    while len(out) < len(mesh.vertices):
-        cut = subdivide_loop(
-            Mesh(vertices=np.zeros((len(out), 3)), faces=faces, attributes={"value": out})
-        )
-        faces, out = cut.faces, cut.attributes["value"].astype(np.float32)
+    out = np.asarray(values, np.float32)
+    for edges in _cut(model, _levels_of(model, mesh)).edges:
+        a, b = out[edges.T].astype(np.float64)
+        out = np.concatenate([out, ((a + b) / 2).astype(np.float32)])
     return out
 
 
@@ -112,12 +114,50 @@ def _levels(model: FaceModel, size: int) -> int:
     return max(0, min(wanted, room, _MOST_LEVELS))
 
 
-def _halved(vertices: Floats, normals: Floats, faces: Ints) -> tuple[Floats, Floats]:
-    """Return vertices and unit normals with those of the edges' middles after them.
+@dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """A model's triangles, each cut into four, so many times."""
 
-    In the order of `subdivide_loop`, which is that of `edges_of`.
-    """
-    a, b = edges_of(faces).T
+    model: FaceModel
+    levels: int
+    edges: tuple[Ints, ...]
+    """(E, 2) of the mesh before each cut: their middles are the new vertices."""
+    faces: Ints
+    uv: AnyFloats
+    faces_uv: Ints
+
+
+_cuts: list[_Cut] = []
+_lock = threading.Lock()
+
+
+def _cut(model: FaceModel, levels: int) -> _Cut:
+    """Return a model's triangles cut finer, once for the same model and number of times."""
+    with _lock:
+        for known in _cuts:
+            if known.model is model and known.levels == levels:
+                return known
+        mesh = Mesh(vertices=model.mean, faces=model.faces, uv=model.uv, faces_uv=model.faces_uv)
+        edges = []
+        for _ in range(levels):
+            edges.append(edges_of(mesh.faces))  # in the order of `subdivide_loop`
+            mesh = subdivide_loop(mesh)
+        assert mesh.uv is not None and mesh.faces_uv is not None
+        made = _Cut(model=model, levels=levels, edges=tuple(edges),
+                    faces=mesh.faces, uv=mesh.uv, faces_uv=mesh.faces_uv)  # fmt: skip
+        _cuts.insert(0, made)
+        del _cuts[_KEPT:]
+        return made
+
+
+def _levels_of(model: FaceModel, mesh: Mesh) -> int:
+    """Return how often a mesh of a model's triangles was cut."""
+    return round(float(np.log2(len(mesh.faces) / len(model.faces)) / 2))
+
+
+def _halved(vertices: Floats, normals: Floats, edges: Ints) -> tuple[Floats, Floats]:
+    """Return vertices and unit normals with those of the edges' middles after them."""
+    a, b = edges.T
     half = (vertices[b] - vertices[a]) / 2
     # the middle, projected onto the tangent planes of both ends: half of their mean
     off_a = (half * normals[a]).sum(axis=1, keepdims=True) * normals[a]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core.arrays import AnyFloats, Bools, Floats, Floats32, Ints
 from ..core.errors import InputError
@@ -80,6 +80,7 @@ def fit(
     focal_px: float | None = None,
     mask: AnyFloats | None = None,
     model: FitModel | None = None,
+    deretoucher: nn.Module | None = None,
 ) -> FitResult:
     """Fit the face of a crop.
 
@@ -94,6 +95,8 @@ def fit(
         soft in between: outside nothing is believed, and its edge is where the face ends.
     model : FitModel, optional
         `fit_model_of(face)`, where many photographs are fitted.
+    deretoucher : DeretouchNet, optional
+        In `eval()`: what it takes for spots is albedo, not relief.
 
     Raises
     ------
@@ -114,7 +117,7 @@ def fit(
     deformation = deformation + _as_map(face, middle.coarse - coarse, config.mid.map_size)
     clock.append(time.process_time())
     shape = coarse + face.at_vertices(deformation)
-    detail = _detail(crop, face, camera, middle, shape, gamma, config, mask)
+    detail = _detail(crop, face, camera, middle, shape, gamma, config, mask, deretoucher)
     clock.append(time.process_time())
     return FitResult(
         coefficients=_coefficients(face, model, state, refined.pose, middle.albedo, gamma),
@@ -304,6 +307,7 @@ def _detail(
     gamma: Tensor,
     config: FitConfig,
     mask: AnyFloats | None,
+    deretoucher: nn.Module | None,
 ) -> Detail:
     chosen = config.detail or DetailConfig(n_steps=0)
     size = min(chosen.size, crop.size)
@@ -314,6 +318,7 @@ def _detail(
         middle.albedo, gamma, config=chosen,
         trusted=None if trusted is None else torch.from_numpy(trusted)[None, None],
         region=torch.from_numpy(middle.model.region.astype(np.float32)),
+        deretoucher=deretoucher,
     )  # fmt: skip
 
 

@@ -2,15 +2,15 @@
 
 Geometry and light stay; texel by texel the normals of the displaced surface are lit and compared
 with the picture unwrapped into the chart. Slow differences of colour are albedo by assumption
-and taken out first; what is left is explained by relief as far as its price allows, the rest by
-albedo.
+and taken out first, and so are moles and freckles where a de-retouching network tells them from
+shading; what is left is explained by relief as far as its price allows, the rest by albedo.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ..core.rendering.shading import shaded_map
@@ -19,6 +19,8 @@ from .align import MODEL_UNIT_MM
 from .detailnormals import chart_quads, detail_normals
 from .facetensors import FaceTensors
 from .fit_camera import CropCamera
+from .networks.deretouch import blend_layer
+from .networks.softlight import deretouched_albedo, soft_light
 from .photocamera import photo_camera
 from .unwrap import Texels, softened, texels_of, unwrap, without_specks
 
@@ -71,6 +73,7 @@ def fit_detail(
     config: DetailConfig,
     trusted: Tensor | None = None,
     region: Tensor | None = None,
+    deretoucher: nn.Module | None = None,
 ) -> Detail:
     """Fit the displacement of a face whose `shape` (1, V, 3) and light are known.
 
@@ -82,6 +85,8 @@ def fit_detail(
     trusted : (1, 1, s, s), optional
     region : (V,) float, optional
         1 on what the picture shows of the head; clothes, say, hide the neck.
+    deretoucher : DeretouchNet, optional
+        In `eval()`. The spots it finds are albedo; without it they are relief in part.
     """
     n = config.map_size
     posed = shape @ rotation.T + shift
@@ -98,7 +103,8 @@ def fit_detail(
     painted = face.to_uv(albedo, n)
     quads = torch.from_numpy(chart_quads(face.model, n))
     smooth = shaded_map(torch.ones_like(painted), texels.normals, gamma)
-    wide = _slow_albedo(colour, painted, smooth, valid, config.albedo_sigma_px * n / 256)
+    sigma = config.albedo_sigma_px * n / 256
+    wide = _albedo(colour, painted, smooth, valid, sigma, deretoucher)
     displacement = _relief(texels, colour, wide, valid, quads, gamma, config)
     return _finished(displacement, wide, colour, valid, texels, quads, gamma, config)
 
@@ -154,6 +160,23 @@ def _finished(
     told = (colour / light).clamp(0, 1)
     albedo = (wide + valid * (told - wide)).clamp(0, 1) * texels.inside
     return Detail(displacement=d, albedo=albedo, shaded=albedo * light, valid=valid)
+
+
+@torch.no_grad()
+def _albedo(
+    colour: Tensor,
+    painted: Tensor,
+    light: Tensor,
+    valid: Tensor,
+    sigma: float,
+    deretoucher: nn.Module | None,
+) -> Tensor:
+    """Return what albedo is before any relief: the slow one, and the spots on it."""
+    if deretoucher is None:
+        return _slow_albedo(colour, painted, light, valid, sigma)
+    layer = blend_layer(deretoucher, colour)
+    slow = _slow_albedo(soft_light(colour, layer), painted, light, valid, sigma)
+    return deretouched_albedo(slow, colour, layer)
 
 
 def _slow_albedo(

@@ -1,6 +1,7 @@
 """Predictions by optimisation, without any trained weights."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ import torch
 
 from ..core.config import to_mapping
 from ..core.facemodel.model import FaceModel
+from ..core.files import sha256_file
 from ..core.rendering.shading import shade
 from .align import MODEL_UNIT_MM, align
+from .checkpoint import load_deretouch
 from .facetensors import FaceTensors, as_array, face_tensors
 from .fit import FitResult, fit, fit_model_of
 from .fitconfig import FitConfig
@@ -27,17 +30,31 @@ class FitMethod:
     ----------
     texture_size : int
         Texels a side of the photograph's texture.
+    deretouch : Path, optional
+        Weights of the network that tells moles and freckles from relief.
+
+    Raises
+    ------
+    ModelFileError
+        The weights cannot be read.
     """
 
     name = "fit"
 
     def __init__(
-        self, model: FaceModel, *, config: FitConfig | None = None, texture_size: int = 1024
+        self,
+        model: FaceModel,
+        *,
+        config: FitConfig | None = None,
+        texture_size: int = 1024,
+        deretouch: Path | None = None,
     ) -> None:
         self.config = FitConfig() if config is None else config
         self._face = face_tensors(model)
         self._laid_out = fit_model_of(self._face)
         self._model, self._texture_size = model, texture_size
+        self._deretoucher = None if deretouch is None else load_deretouch(deretouch).network
+        self._files = {} if deretouch is None else {"deretouch": sha256_file(deretouch)}
 
     @property
     def model(self) -> FaceModel:
@@ -49,6 +66,7 @@ class FitMethod:
         """What determines the result beside photograph and landmarks."""
         return {
             "method": self.name, "texture": self._texture_size, "settings": to_mapping(self.config),
+            **self._files,
         }  # fmt: skip
 
     def __call__(self, photograph: Photograph, face: Face) -> Prediction:
@@ -66,7 +84,7 @@ class FitMethod:
         mask = None if photograph.mask is None else crop.cut(photograph.mask)[..., 0]
         found = fit(
             crop, self._face, self.config, focal_px=photograph.focal_px, mask=mask,
-            model=self._laid_out,
+            model=self._laid_out, deretoucher=self._deretoucher,
         )  # fmt: skip
         camera = photograph_camera(
             photograph, crop, R=found.R, t=found.t,

@@ -41,7 +41,7 @@ from .facetensors import FaceTensors
 from .maprender import draw
 from .networks.deretouch import blend_layer
 from .networks.hrn import MAP_SCALE, HrnNetworks
-from .networks.softlight import deretouched_albedo
+from .networks.softlight import deretouched_albedo, soft_light
 from .pose import HrnCamera, posed, rotated, rotation
 from .unwrap import Texels, soft_validity, softened, texels_of, unwrap
 from .vectors import unit
@@ -124,8 +124,11 @@ class Hrn(nn.Module):
         Of positions, texture and deformation.
     alpha, beta : (1,) or float
         Gains of the two maps, learnt with them.
-    deretoucher : (B, 3, 512, 512) in -1..1 -> (B, 3, 512, 512) in 0..1, optional
+    deretoucher : (B, 3, s, s) in -1..1 -> (B, 3, s, s) in 0..1, optional
         Without it A' is A0.
+    retouched_input : bool
+        The high network sees T' without the spots, as a network trained so needs it; not with
+        `compat`.
     deformation_size, displacement_size : int
         d and n, texels a side.
     camera : HrnCamera
@@ -145,6 +148,7 @@ class Hrn(nn.Module):
         beta: Tensor | float,
         deretoucher: nn.Module | None = None,
         *,
+        retouched_input: bool = False,
         deformation_size: int = 64,
         displacement_size: int = 256,
         camera: HrnCamera | None = None,
@@ -154,7 +158,7 @@ class Hrn(nn.Module):
         self.face = face
         self.coefficient_net, self.mid_net, self.high_net = coefficient_net, mid_net, high_net
         self.alpha, self.beta = _gain(alpha), _gain(beta)
-        self.deretoucher = deretoucher
+        self.deretoucher, self.retouched_input = deretoucher, retouched_input
         self.deformation_size, self.displacement_size = deformation_size, displacement_size
         self.camera = camera or HrnCamera()
         self.rasterizer = rasterizer
@@ -170,6 +174,7 @@ class Hrn(nn.Module):
         networks: HrnNetworks,
         deretoucher: nn.Module | None = None,
         *,
+        retouched_input: bool = False,
         rasterizer: Rasterizer | None = None,
     ) -> "Hrn":
         """Put the networks of a checkpoint round a face model."""
@@ -181,6 +186,7 @@ class Hrn(nn.Module):
             networks.alpha,
             networks.beta,
             deretoucher,
+            retouched_input=retouched_input,
             deformation_size=networks.layout.deformation_size,
             displacement_size=networks.layout.displacement_size,
             camera=HrnCamera().resized(networks.layout.image_size),
@@ -219,27 +225,28 @@ class Hrn(nn.Module):
         """Reconstruct from coefficients already known: all but the coefficient network."""
         face, size = self.face, self.displacement_size
         coarse = face.shape(found.identity, found.expression)
-        posed_coarse, at_coarse = self._texels(coarse, found)
+        posed_coarse, at_coarse = self.lay(coarse, found)
         texture, seen = unwrap(at_coarse, crop512, self.camera, compat=compat)
-        sure = self._sure(at_coarse, seen, mask, compat=compat)
+        sure = self.validity(at_coarse, seen, mask, compat=compat)
         valid = sure if compat else sure * at_coarse.inside
         positions = face.to_uv(coarse, size)
-        deformation = self._deformation(positions, texture, sure)
+        deformation = self.deform(positions, texture, sure)
         mid = coarse + face.at_vertices(deformation, compat=compat)
-        posed_mid, at_mid = self._texels(mid, found)
+        posed_mid, at_mid = self.lay(mid, found)
         realigned, texture_valid = unwrap(at_mid, crop512, self.camera, compat=compat)
-        displacement = self._displacement(positions, realigned, deformation, valid)
+        bare = realigned if compat else self.bare(realigned)
+        displacement = self.displace(positions, bare, deformation, valid)
         coarse_albedo = resized(face.albedo(found.albedo), size)
-        albedo = self._albedo(coarse_albedo, texture if compat else realigned, compat=compat)
-        normals = self._detail_normals(at_mid, displacement, compat=compat)
+        albedo = self.retouch(coarse_albedo, texture if compat else realigned, compat=compat)
+        normals = self.bent_normals(at_mid, displacement, compat=compat)
         images = [
             draw(
                 face, points, shaded_map(colours, bent, found.gamma), self.camera,
                 rasterizer=self.rasterizer, compat=compat,
             )
             for points, colours, bent in (
-                (posed_coarse, coarse_albedo, self._smooth(at_coarse, compat=compat)),
-                (posed_mid, albedo, self._smooth(at_mid, compat=compat)),
+                (posed_coarse, coarse_albedo, self.smooth_normals(at_coarse, compat=compat)),
+                (posed_mid, albedo, self.smooth_normals(at_mid, compat=compat)),
                 (posed_mid, albedo, normals),
             )
         ]  # fmt: skip
@@ -266,7 +273,7 @@ class Hrn(nn.Module):
             mask=images[1].mask,
         )
 
-    def _texels(self, shape: Tensor, found: Coefficients) -> tuple[Tensor, Texels]:
+    def lay(self, shape: Tensor, found: Coefficients) -> tuple[Tensor, Texels]:
         """Return the posed vertices of an unposed shape, and the chart's texels on them."""
         points = posed(shape, found.angles, found.translation)
         normals = rotated(self.face.vertex_normals(shape), found.angles)
@@ -276,8 +283,18 @@ class Hrn(nn.Module):
         )  # fmt: skip
         return points, texels
 
-    def _sure(self, texels: Texels, seen: Tensor, mask: Tensor | None, *, compat: bool) -> Tensor:
-        """Return V (B, 1, n, n): where the photograph shows the face, with a soft edge."""
+    def validity(
+        self, texels: Texels, seen: Tensor, mask: Tensor | None, *, compat: bool = False
+    ) -> Tensor:
+        """Return V (B, 1, n, n): where the photograph shows the face, with a soft edge.
+
+        Parameters
+        ----------
+        texels, seen
+            Of M0, and where `unwrap` found the photograph's colours.
+        mask : (B, 1, s, s), optional
+            The visible face; by default all of it.
+        """
         if mask is None:
             given = seen
         else:
@@ -287,29 +304,40 @@ class Hrn(nn.Module):
             return softened(given, compat=True)
         return soft_validity(given, texels.inside)
 
-    def _deformation(self, positions: Tensor, texture: Tensor, sure: Tensor) -> Tensor:
+    def deform(self, positions: Tensor, texture: Tensor, sure: Tensor) -> Tensor:
+        """Return the deformation map (B, 3, d, d) of maps (B, 3 | 3 | 1, n, n): P, T and V."""
         d = self.deformation_size
         given = torch.cat([resized(positions, d), 2 * resized(texture, d) - 1], dim=1)
         return MAP_SCALE * self.alpha * self.mid_net(given) * resized(sure, d)
 
-    def _displacement(
+    def displace(
         self, positions: Tensor, texture: Tensor, deformation: Tensor, valid: Tensor
     ) -> Tensor:
+        """Return the displacement map (B, 1, n, n) of P, T', the deformation map and V."""
         wide = resized(deformation, self.displacement_size)
         given = torch.cat([positions, 2 * texture - 1, wide], dim=1)
         return MAP_SCALE * self.beta * self.high_net(given) * valid
 
-    def _albedo(self, coarse: Tensor, texture: Tensor, *, compat: bool) -> Tensor:
+    def bare(self, texture: Tensor) -> Tensor:
+        """Return T' (B, 3, n, n) as the high network sees it; see `retouched_input`."""
+        if self.deretoucher is None or not self.retouched_input:
+            return texture
+        return soft_light(texture, blend_layer(self.deretoucher, texture))
+
+    def retouch(self, coarse: Tensor, texture: Tensor, *, compat: bool = False) -> Tensor:
+        """Return A' (B, 3, n, n): the albedo with the spots of a texture."""
         albedo = coarse
         if self.deretoucher is not None:
             layer = blend_layer(self.deretoucher, texture)
             albedo = deretouched_albedo(coarse, texture, layer)
         return albedo if compat else albedo.clamp(0, 1)
 
-    def _smooth(self, texels: Texels, *, compat: bool) -> Tensor:
+    def smooth_normals(self, texels: Texels, *, compat: bool = False) -> Tensor:
+        """Return the normals (B, 3, n, n) that a level without relief is shaded with."""
         return texels.normals if compat else unit(texels.normals, dim=1)
 
-    def _detail_normals(self, texels: Texels, displacement: Tensor, *, compat: bool) -> Tensor:
+    def bent_normals(self, texels: Texels, displacement: Tensor, *, compat: bool = False) -> Tensor:
+        """Return those (B, 3, n, n) of the relief on M1; see `detailnormals`."""
         return detail_normals(
             texels.points,
             texels.normals,

@@ -1,9 +1,9 @@
 """Predictions by HRN's trained networks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -39,7 +39,10 @@ class HrnMethod:
     source : str
         What `model` was loaded by: its albedo maps lie beside it.
     checkpoint, deretouch : Path, optional
-        The registered ones by default; without any of the second, spots stay in the shape.
+        The registered ones by default; without any of the second, or where it is `none`, spots
+        stay in the shape.
+    remarks : sequence of str
+        What is to be told of every result.
 
     Raises
     ------
@@ -57,23 +60,25 @@ class HrnMethod:
         *,
         source: str = "",
         checkpoint: Path | None = None,
-        deretouch: Path | None = None,
+        deretouch: Path | Literal["none"] | None = None,
         device: str = "cpu",
         compat: bool = False,
         texture_size: int = 1024,
+        remarks: Sequence[str] = (),
     ) -> None:
         maps = _albedo_maps(model, source)
         face = face_tensors(model, albedo_maps=maps, device=device)
         loaded = load_hrn(checkpoint, model, n_albedo=face.n_albedo, device=device)
         files = {"checkpoint": sha256_file(loaded.info.path)}
         network = None
-        if deretouch is not None or find_asset("deretouch") is not None:
-            retouch = load_deretouch(deretouch, device=device)
+        wanted = find_asset("deretouch") if deretouch is None else deretouch
+        if isinstance(wanted, Path):
+            retouch = load_deretouch(wanted, device=device)
             network = retouch.network
             files["deretouch"] = sha256_file(retouch.info.path)
         self.hrn = Hrn.of(face, loaded.networks, network).eval()
         self._model, self._device, self._compat = model, device, compat
-        self._texture_size, self._notes = texture_size, loaded.notes
+        self._texture_size, self._notes = texture_size, (*loaded.notes, *remarks)
         self._record = {"method": self.name, "compat": compat, "texture": texture_size, **files}
 
     @property
@@ -98,11 +103,7 @@ class HrnMethod:
             for size in (self.hrn.camera.size, _FINE_PX)
         ]  # fmt: skip
         mask = None if photograph.mask is None else crops[0].cut(photograph.mask)
-        with torch.inference_mode():
-            out = self.hrn(
-                *(self._tensor(crop.image) for crop in crops),
-                None if mask is None else self._tensor(mask), compat=self._compat,
-            )  # fmt: skip
+        out = forward(self.hrn, *(crop.image for crop in crops), mask=mask, compat=self._compat)
         camera = camera_of(out, self.hrn, photograph, crops[0])
         shape = shape_of(out, self.hrn.face)
         if self._compat:
@@ -115,16 +116,31 @@ class HrnMethod:
 
     def _with_offset(self, out: HrnOutput, shape: Shape, crop: Crop) -> Floats32:
         """Return the shaded map as released: with what it lacks of the photograph."""
-        shaded = self._tensor(np.asarray(shape.shaded, np.float32))
+        shaded = _tensor(np.asarray(shape.shaded, np.float32), self._device)
         offset = fit_texture_offset(
             self.hrn.face, out.posed_mid.clone(), shaded,
-            self._tensor(swollen(crop.image, crop.landmarks)), self.hrn.camera,
+            _tensor(swollen(crop.image, crop.landmarks), self._device), self.hrn.camera,
             rasterizer=self.hrn.rasterizer, compat=True,
         )  # fmt: skip
         return np.asarray(as_array((shaded + offset)[0].permute(1, 2, 0)).clip(0, 1), np.float32)
 
-    def _tensor(self, image: Floats32) -> Tensor:
-        return torch.from_numpy(image).permute(2, 0, 1)[None].to(self._device)
+
+def forward(
+    hrn: Hrn, crop: Floats32, fine: Floats32, *, mask: Floats32 | None = None, compat: bool = False
+) -> HrnOutput:
+    """Let the networks look at one face.
+
+    Parameters
+    ----------
+    crop, fine : (S, S, 3) RGB in [0, 1]
+        The same crop as the coefficient network sees it, and as textures are taken from it.
+    mask : (S, S, 1), optional
+        1 where `crop` shows the face.
+    """
+    device = hrn.face.mean.device
+    given = None if mask is None else _tensor(mask, device)
+    with torch.inference_mode():
+        return hrn(_tensor(crop, device), _tensor(fine, device), given, compat=compat)
 
 
 def reference5(face: FaceTensors) -> Floats:
@@ -161,6 +177,10 @@ def shape_of(out: HrnOutput, face: FaceTensors) -> Shape:
         expression=as_array(found.expression[0]),
         light=as_array(found.gamma[0]),
     )
+
+
+def _tensor(image: Floats32, device: torch.device | str) -> Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)[None].to(device)
 
 
 def _albedo_maps(model: FaceModel, source: str) -> AlbedoMaps | None:

@@ -32,7 +32,10 @@ GanMode = Literal["lsgan", "hinge", "vanilla"]
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """Weights of the training objective as the release sets them."""
+    """Weights of the training objective: the first ten as the release sets them.
+
+    The others weigh what is only known of samples with truth; those are ours.
+    """
 
     photo: float = 1.92  # of the mid and of the high render alike
     landmark: float = 1.6e-3
@@ -44,6 +47,11 @@ class LossWeights:
     smooth: float = 5e3
     displacement: float = 10.0
     adversarial: float = 1.0
+    shape: float = 1.0  # a mm of a vertex, in the head frame
+    aligned: float = 2.0  # a mm of the surface, after rigid alignment of the front of the face
+    pose: float = 0.1  # a px of the true vertices, posed by the network
+    reprojection: float = 0.1  # a px of the network's own vertices, posed by the network
+    truth: float = 0.2  # a standard deviation of a coefficient
 
 
 def photometric(rendered: Tensor, photo: Tensor, mask: Tensor) -> Tensor:

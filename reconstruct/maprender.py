@@ -54,6 +54,8 @@ class Places(NamedTuple):
     """(B, s, s, 2) as rasterisers count v."""
     mask: Tensor
     """(B, s, s) bool: where the face is drawn."""
+    seen: Tensor
+    """(B, s, s) int64 triangle at each pixel, -1: none."""
 
 
 def drawn_places(
@@ -70,7 +72,7 @@ def drawn_places(
     uv = renderer.interpolate(texture_uv(face.uv)[None], fragments, face.faces_uv)
     seen = face_index(fragments)
     table = torch.cat([face.chart_faces, face.chart_faces.new_zeros(1)])  # its last: background
-    return Places(uv=uv, mask=seen >= 0 if compat else table[seen])
+    return Places(uv=uv, mask=seen >= 0 if compat else table[seen], seen=seen)
 
 
 def coloured(

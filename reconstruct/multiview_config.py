@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ..core.assets import find_asset
 from ..core.errors import ConfigError
 from .predict import ReconstructConfig
+from .shippedweights import SHIPPED
 from .views.loading import LoadConfig
 
 EXPRESSIONS = ("auto", "shared", "per-view")
@@ -36,6 +37,8 @@ class MultiViewRunConfig(ReconstructConfig):
 
     def check_weights(self) -> None:
         """Refuse weights where nothing asks for them."""
+        if SHIPPED in (self.checkpoint, self.deretouch):
+            raise ConfigError("the shipped weights are for single photographs: give a file")
         given = self.checkpoint or self.deretouch
         if given and self.fit:
             raise ConfigError("a fit has no weights: leave out checkpoint and deretouch")

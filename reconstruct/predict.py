@@ -13,13 +13,13 @@ A photograph that cannot be done is told of, and the others go on.
 import logging
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core.assets import find_asset
 from ..core.config import to_mapping
 from ..core.console import track
 from ..core.devices import Device, chosen_device
@@ -60,15 +60,12 @@ from .photograph import (
 from .pictures import panels, scene_of
 from .prediction import Prediction
 from .predictionfile import ARRAYS_FILE, RECORD_FILE, save_prediction
+from .shippedweights import NONE, SHIPPED, ChosenWeights, chosen_weights, fit_deretouch
 from .surfaces import FaceSurfaces
 from .turntable import TurntableConfig, turntable_frames, write_turntable
 
 log = logging.getLogger(__name__)
 
-NO_WEIGHTS = (
-    "no weights of HRN are registered; run: facekit assets add hrn FILE, or give --checkpoint "
-    "FILE, or fit without any weights: --fit"
-)
 SUMMARY = "reconstruct.json"
 OVERLAY = "overlay.jpg"
 CONTACT_SHEET = "contact.jpg"
@@ -95,8 +92,8 @@ class ReconstructConfig:
 
     model: str = "builtin"  # face model: builtin, a registered one, or its file
     fit: bool = False  # by optimisation, without any weights
-    checkpoint: str | None = None  # of HRN's networks; None: the registered one
-    deretouch: str | None = None  # of the de-retouching network, likewise
+    checkpoint: str | None = None  # of HRN; None: the registered one, else facekit's (`shipped`)
+    deretouch: str | None = None  # of the de-retouching network, likewise; or `none`
     landmarks: str | None = None  # a table of points in place of the detector (.csv, .json)
     yunet: str | None = None  # face detector's file; None: the registered one
     facemesh: str | None = None  # landmark network's, likewise
@@ -122,8 +119,8 @@ class ReconstructConfig:
 
     def check_weights(self) -> None:
         """Refuse what only weights are for where there are none."""
-        if self.fit and (self.checkpoint or self.deretouch or self.compat):
-            raise ConfigError("a fit has no weights: leave out checkpoint, deretouch and compat")
+        if self.fit and (self.checkpoint or self.compat):
+            raise ConfigError("a fit has no weights of HRN: leave out checkpoint and compat")
 
 
 def reconstruct_photographs(
@@ -147,7 +144,7 @@ def reconstruct_photographs(
     -------
     dict
         `photographs`: name -> figures of those reconstructed, now or before; `failed`: name ->
-        reason. Also written to `out/reconstruct.json`.
+        reason; `weights`: which were used, of networks. Also written to `out/reconstruct.json`.
 
     Raises
     ------
@@ -157,14 +154,17 @@ def reconstruct_photographs(
     """
     config = ReconstructConfig() if config is None else config
     photographs = photographs_in(paths)
-    if method is None:
-        require_weights(config)
+    weights = None
+    if method is None and not config.fit:
+        weights = weights_of(config)
     if config.mask is not None:
         mask_source(Path(config.mask), photographs)
     finder = finder_of(config) if finder is None else finder
     require_folder(out)
     method = method_of(config) if method is None else method
     summary: dict[str, Any] = {"photographs": {}, "failed": {}}
+    if weights is not None:
+        summary["weights"] = weights.record()
     for path, name in track(named(photographs), "photographs"):
         try:
             figures = _one(path, out / name, config, method, finder)
@@ -201,16 +201,21 @@ def require_folder(out: Path) -> None:
         raise InputError(f"{out}: cannot be written to; give another --out")
 
 
-def require_weights(config: ReconstructConfig) -> None:
-    """Refuse to begin without weights where no fit is asked for.
+def weights_of(config: ReconstructConfig) -> ChosenWeights:
+    """Return which weights a configuration uses; see `shippedweights.chosen_weights`.
 
     Raises
     ------
-    InputError
-        None are given, and none registered.
+    ConfigError
+        `compat` is asked for, and the weights are facekit's own.
     """
-    if not config.fit and config.checkpoint is None and find_asset("hrn") is None:
-        raise InputError(NO_WEIGHTS)
+    weights = chosen_weights(config.model, checkpoint=config.checkpoint, deretouch=config.deretouch)
+    if config.compat and weights.source == SHIPPED:
+        raise ConfigError(
+            "compat computes as the released HRN does, and is for its weights: give them by "
+            "checkpoint, or leave compat out"
+        )
+    return weights
 
 
 def method_of(config: ReconstructConfig) -> Method:
@@ -226,19 +231,22 @@ def method_of(config: ReconstructConfig) -> Method:
         model = load_face_model(config.model)
         from .fitmethod import FitMethod
 
-        return FitMethod(model, texture_size=config.texture_size)
-    require_weights(config)
+        return FitMethod(
+            model, texture_size=config.texture_size, deretouch=fit_deretouch(config.deretouch)
+        )
+    weights = weights_of(config)
     model = load_face_model(config.model)
     from .hrnmethod import HrnMethod
 
     return HrnMethod(
         model,
         source=config.model,
-        checkpoint=None if config.checkpoint is None else Path(config.checkpoint),
-        deretouch=None if config.deretouch is None else Path(config.deretouch),
+        checkpoint=weights.checkpoint,
+        deretouch=NONE if config.deretouch == NONE else weights.deretouch,
         device=str(chosen_device(config.device)),
         compat=config.compat,
         texture_size=config.texture_size,
+        remarks=weights.remarks,
     )
 
 
@@ -306,12 +314,20 @@ def write_prediction(
     view : CloseUp
         Of its photograph.
     """
+    prediction.detailed_mesh()  # made once, before two threads ask for it
+    with ThreadPoolExecutor(1) as beside:  # most of all this lets another thread run
+        files = beside.submit(_write_files, folder, prediction, config)
+        scene = scene_of(prediction, view)
+        sheet = contact_sheet([(prediction.photograph, panels(prediction, scene))])
+        write_bytes(folder / OVERLAY, jpeg(sheet, quality=_QUALITY))
+        turn(folder, prediction, config.turntable)
+        files.result()
+
+
+def _write_files(folder: Path, prediction: Prediction, config: ReconstructConfig) -> None:
+    """Write a prediction's arrays, meshes and maps."""
     save_prediction(folder, prediction, model=config.model)
     export_prediction(folder, prediction)
-    scene = scene_of(prediction, view)
-    sheet = contact_sheet([(prediction.photograph, panels(prediction, scene))])
-    write_bytes(folder / OVERLAY, jpeg(sheet, quality=_QUALITY))
-    turn(folder, prediction, config.turntable)
 
 
 def turn(folder: Path, surfaces: FaceSurfaces, kind: str) -> None:

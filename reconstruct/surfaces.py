@@ -9,6 +9,7 @@ v = 1 - (r + 0.5) / n.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -134,4 +135,11 @@ class FaceSurfaces:
             How often the model's triangles are cut into four; by default until they are as
             small as texels of the displacement.
         """
+        if n_levels is None:
+            return self._detailed
         return detailed_surface(self.model, self.mid, self.displacement, n_levels=n_levels)
+
+    @cached_property
+    def _detailed(self) -> Mesh:
+        """As dense as the displacement: made once, for the files and each of the pictures."""
+        return detailed_surface(self.model, self.mid, self.displacement)

@@ -9,15 +9,17 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from ..core.arrays import Bytes
-from ..core.console import track
+from ..core.chunks import over_chunks
 from ..core.errors import InputError
 from ..core.files import atomic_path
-from ..core.rendering.preview import Look, MeshPreview, Texture, orbit_cameras
+from ..core.rendering.preview import Look, MeshPreview, Texture, orbit_cameras, sky_openness
 from .detailedsurface import carried, on_chart
 from .pictures import inner_colors
 from .surfaces import FaceSurfaces
 
 _GIF_COLORS = 192
+_FRAMES_AT_ONCE = 3
+_SKY_POINTS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +45,13 @@ def turntable_frames(
         Left as clay, right with the photograph's texture.
     """
     config = TurntableConfig() if config is None else config
-    mesh = prediction.detailed_mesh()
-    preview = MeshPreview(mesh)
-    texture = Texture(image=prediction.texture, faces=on_chart(prediction.model, mesh))
-    inner = carried(prediction.model, inner_colors(prediction.model), mesh).round().astype(np.uint8)
+    mesh, model = prediction.detailed_mesh(), prediction.model
+    # the sky's shadows are broad: those of the mid surface serve, at a fraction of the work
+    of_mid = sky_openness(prediction.mesh("mid"), most_points=_SKY_POINTS)
+    openness = carried(model, of_mid[:, None], mesh)[:, 0]
+    preview = MeshPreview(mesh, openness=openness)
+    texture = Texture(image=prediction.texture, faces=on_chart(model, mesh))
+    inner = carried(model, inner_colors(model), mesh).round().astype(np.uint8)
     yaws = np.linspace(-config.most_yaw_deg, config.most_yaw_deg, config.n_frames)
     cameras = orbit_cameras(
         mesh, yaws.tolist(), pitch_deg=config.pitch_deg,
@@ -54,16 +59,15 @@ def turntable_frames(
     )  # fmt: skip
     clay = Look(supersampling=config.supersampling)
     photo = Look(supersampling=config.supersampling, lit=False)
-    return [
-        np.concatenate(
-            [
-                preview.draw(camera, look=clay),
-                preview.draw(camera, colors=inner, texture=texture, look=photo),
-            ],
-            axis=1,
-        )
-        for camera in track(cameras, "turntable")
-    ]
+    frames: list[Bytes] = [np.empty(0, np.uint8)] * len(cameras)
+
+    def draw(start: int, end: int) -> None:
+        for i in range(start, end):
+            pair = preview.draw_all(cameras[i], [(None, None, clay), (inner, texture, photo)])
+            frames[i] = np.concatenate(pair, axis=1)
+
+    over_chunks(draw, len(cameras), chunk=_FRAMES_AT_ONCE)
+    return frames
 
 
 def write_turntable(

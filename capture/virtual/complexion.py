@@ -50,6 +50,11 @@ def albedo_at(x, y, z, p, skin):  # type: ignore[no-untyped-def]
         k = 0.45 * skin.freckles * where * min(1.0, 1.6 * spot)
         r, g, b = r * (1 - 0.6 * k), g * (1 - k), b * (1 - 1.15 * k)
 
+    if skin.moles > 0:
+        spot = dents(x / 13, y / 13, z / 13, seed + 38, skin.moles, 0.07, 0.17)
+        k = 0.8 * min(1.0, 2.5 * spot)
+        r, g, b = r * (1 - 0.62 * k), g * (1 - 0.8 * k), b * (1 - 0.85 * k)
+
     if p[LIPS] > 0.01:
         crease = 0.35 * max(0.0, gradient_noise(x / 1.4, y / 9, z / 5, seed + 8))
         lip = p[LIPS] * (1 + crease)

@@ -59,12 +59,51 @@ def photograph(
         part = window.rows, window.cols
         _fill_truth(scene, window.camera, lights, depth[part], normal[part], albedo[part])
         focus = focus_distance(depth[part])
-        _fill_radiance(scene, window.camera, lights, optics, focus, radiance[part])
+        _fill_radiance(scene, window.camera, lights, optics, focus, radiance[part], cover=None)
     if optics.blur_px:
         cv2.GaussianBlur(radiance, (0, 0), optics.blur_px, dst=radiance)
     return Photograph(
         image=develop(radiance, optics, rng=rng), depth=depth, normal=normal, albedo=albedo
     )
+
+
+def snapshot(
+    scene: Scene,
+    camera: Camera,
+    lights: Lights,
+    optics: Optics,
+    *,
+    backdrop: Floats32,
+    rng: np.random.Generator,
+) -> tuple[Bytes, Floats32]:
+    """Take a sharp picture before a backdrop of any kind, without its truth.
+
+    Parameters
+    ----------
+    backdrop : (height, width, 3)
+        Linear radiance where the head is not.
+
+    Returns
+    -------
+    image : (height, width, 3) sRGB uint8
+    cover : (height, width) float32
+        Share of each pixel that shows the head.
+    """
+    radiance = np.zeros((camera.height, camera.width, 3), np.float32)
+    cover = np.zeros((camera.height, camera.width), np.float32)
+    window = _window(scene, camera, optics)
+    if window is not None:
+        part = window.rows, window.cols
+        _fill_radiance(
+            scene, window.camera, lights, replace(optics, lens_radius_mm=0.0), 1.0,
+            radiance[part], cover=cover[part],
+        )  # fmt: skip
+    radiance -= (1 - cover[..., None]) * BACKDROP  # what rays that meet nothing see
+    radiance[cover == 0] = 0
+    radiance += (1 - cover[..., None]) * backdrop
+    if optics.blur_px:
+        cv2.GaussianBlur(radiance, (0, 0), optics.blur_px, dst=radiance)
+    return develop(radiance, optics, rng=rng), cover
 
 
 def focus_distance(depth: Floats32) -> float:
@@ -105,7 +144,14 @@ def _strips(camera: Camera, n_rays: int) -> Iterator[tuple[int, int]]:
 
 
 def _fill_radiance(
-    scene: Scene, camera: Camera, lights: Lights, optics: Optics, focus_mm: float, out: Floats32
+    scene: Scene,
+    camera: Camera,
+    lights: Lights,
+    optics: Optics,
+    focus_mm: float,
+    out: Floats32,
+    *,
+    cover: Floats32 | None,
 ) -> None:
     n = optics.supersampling
     for top, end in _strips(camera, n * n):
@@ -120,6 +166,8 @@ def _fill_radiance(
         hits = scene.query.cast(origins, directions.reshape(-1, 3))
         radiance, _ = _shaded(scene, camera, lights, hits)
         out[top:end] = radiance.reshape(*directions.shape).mean(axis=2)
+        if cover is not None:
+            cover[top:end] = hits.hit.reshape(directions.shape[:3]).mean(axis=2)
 
 
 def _fill_truth(

@@ -47,6 +47,8 @@ class Skin:
     age: float
     """0 smooth to 1 strongly lined."""
     freckles: float
+    moles: float = 0.0
+    """Share of the places 13 mm apart that have a mole; it is colour alone, no relief."""
 
 
 class SkinValues(NamedTuple):
@@ -62,6 +64,7 @@ class SkinValues(NamedTuple):
     """(2, 4): centre x, y, z and radius of the subject's right and left eyeball, mean face, mm."""
     eye_corners: Floats
     """(2, 3): outer corners, right and left, from which crow's feet spread."""
+    moles: float
 
 
 def draw_skin(rng: np.random.Generator) -> Skin:
@@ -110,6 +113,7 @@ def skin_values(
         eyes=np.array(skin.eyes),
         eyeballs=balls,
         eye_corners=np.ascontiguousarray(eye_corners, dtype=np.float64),
+        moles=skin.moles,
     )
 
 

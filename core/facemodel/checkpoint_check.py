@@ -62,6 +62,8 @@ class CheckpointInfo:
     """Of HRN's networks."""
     width: int = 64
     """Of the de-retouching network."""
+    size: int = 512
+    """Side of the textures it is made for, texels."""
     face: FaceRecord | None = None
     """None: not told, as in the official files."""
     facekit: str | None = None
@@ -131,7 +133,9 @@ def check_deretouch(path: Path) -> CheckpointInfo:
         width = _whole(header, "width", path, most=_LARGEST["width"])
         table = {f"generator.{name}": s for name, s in deretouch_table(width=width).items()}
         _check_tensors(tensors, table, path)
-        return CheckpointInfo(path=path, kind="facekit", width=width, **_written(header))
+        told = {"size": CheckpointInfo.size} | header
+        size = _whole(told, "size", path, most=_LARGEST["size"], least=16)
+        return CheckpointInfo(path=path, kind="facekit", width=width, size=size, **_written(header))
     found = read_torch_file(path, what=_DERETOUCH)
     if "generator" not in found:
         raise ModelFileError(
@@ -193,7 +197,7 @@ def own_header(info: CheckpointInfo, kind: str, version: str) -> dict[str, str]:
         assert info.face is not None
         header |= {"face_model": asdict(info.face), "layout": asdict(info.layout)}
     else:
-        header |= {"width": info.width}
+        header |= {"width": info.width, "size": info.size}
     header["training"] = dict(info.training)
     return {HEADER: json.dumps(header, sort_keys=True, allow_nan=False)}
 

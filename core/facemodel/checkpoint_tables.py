@@ -19,11 +19,14 @@ COUNTER = "num_batches_tracked"
 """Batches that a batch norm has seen: of no use once trained, and absent from old files."""
 
 _POSE_AND_LIGHT = (3, 27, 2, 1)
-_RESNETS: dict[str, tuple[tuple[int, ...], tuple[int, ...], int]] = {
-    # blocks a stage; sizes of the kernels in a block; widening at its end
-    "resnet18": ((2, 2, 2, 2), (3, 3), 1),
-    "resnet34": ((3, 4, 6, 3), (3, 3), 1),
-    "resnet50": ((3, 4, 6, 3), (1, 3, 1), 4),
+_RESNETS: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, int, int]] = {
+    # blocks a stage; sizes of the kernels in a block; widening at its end; width of the stem;
+    # side of the grid of features that the heads see
+    "resnet18_half": ((2, 2, 2, 2), (3, 3), 1, 32, 1),
+    "resnet18_half_grid": ((2, 2, 2, 2), (3, 3), 1, 32, 4),
+    "resnet18": ((2, 2, 2, 2), (3, 3), 1, 64, 1),
+    "resnet34": ((3, 4, 6, 3), (3, 3), 1, 64, 1),
+    "resnet50": ((3, 4, 6, 3), (1, 3, 1), 4, 64, 1),
 }
 BACKBONE_NAMES = tuple(_RESNETS)
 
@@ -71,10 +74,10 @@ def hrn_table(layout: HrnLayout) -> Table:
 def coefficient_table(counts: tuple[int, int, int], *, backbone: str) -> Table:
     """Return the tensors of the network of coefficients; a group without modes has no head."""
     table = {f"backbone.{name}": shape for name, shape in _resnet(backbone)}
-    _, _, widening = _RESNETS[backbone]
+    _, _, widening, stem, grid = _RESNETS[backbone]
     for i, n in enumerate((*counts, *_POSE_AND_LIGHT)):
         if n:
-            table[f"final_layers.{i}.weight"] = (n, 512 * widening, 1, 1)
+            table[f"final_layers.{i}.weight"] = (n, 8 * stem * widening, grid, grid)
             table[f"final_layers.{i}.bias"] = (n,)
     return table
 
@@ -120,12 +123,12 @@ def deretouch_table(*, width: int = 64) -> Table:
 
 
 def _resnet(backbone: str) -> Iterator[tuple[str, Shape]]:
-    counts, kernels, widening = _RESNETS[backbone]
-    yield "conv1.weight", (64, 3, 7, 7)
-    yield from _norm("bn1", 64)
-    n = 64
+    counts, kernels, widening, stem, _ = _RESNETS[backbone]
+    yield "conv1.weight", (stem, 3, 7, 7)
+    yield from _norm("bn1", stem)
+    n = stem
     for stage, count in enumerate(counts):
-        width = 64 << stage
+        width = stem << stage
         for block in range(count):
             name, n_out, n_inner = f"layer{stage + 1}.{block}", width * widening, n
             for k, kernel in enumerate(kernels, 1):

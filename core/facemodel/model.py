@@ -13,7 +13,7 @@ activations, 0 at rest and 1 at full strength (built-in head, ICT-FaceKit), or N
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -108,6 +108,14 @@ class FaceModel:
         check_model(self)
         object.__setattr__(self, "regions", MappingProxyType(dict(self.regions)))
         object.__setattr__(self, "weights", MappingProxyType(dict(self.weights)))
+
+    def __getstate__(self) -> dict[str, Any]:  # worker processes take it along
+        return {**self.__dict__, "regions": dict(self.regions), "weights": dict(self.weights)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name in ("regions", "weights"):
+            state[name] = MappingProxyType(state[name])
+        self.__dict__.update(state)
 
     @property
     def n_vertices(self) -> int:

@@ -75,8 +75,8 @@ class Camera:
         depth = in_cam[..., 2]
         with np.errstate(divide="ignore", invalid="ignore"):
             normalised = np.where(depth[..., None] > 0, in_cam[..., :2] / depth[..., None], np.nan)
-        xy = distort(normalised, self.distortion) @ self.K[:2, :2].T + self.K[:2, 2]
-        return xy, depth
+        bent = distort(normalised, self.distortion) if self.is_distorted else normalised
+        return bent @ self.K[:2, :2].T + self.K[:2, 2], depth
 
     def unproject(self, xy: AnyFloats) -> Floats:
         """Return world directions (..., 3) through pixels (..., 2), with camera-z = 1.

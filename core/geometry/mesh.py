@@ -72,8 +72,10 @@ def vertex_normals(vertices: AnyFloats, faces: Ints) -> Floats:
 
 def edges_of(faces: Ints) -> Ints:
     """Return the (E, 2) distinct edges, each with its lower index first."""
-    halves = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-    return np.unique(halves, axis=0).astype(np.int32)
+    halves = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
+    n = int(halves.max(initial=0)) + 1
+    low, high = np.divmod(np.unique(halves.min(axis=1) * n + halves.max(axis=1)), n)
+    return np.stack([low, high], axis=1).astype(np.int32)
 
 
 def adjacency(faces: Ints, n_vertices: int) -> sparse.csr_array:

@@ -38,6 +38,8 @@ class Chart:
     """(size, size, 2): what the face's second and third corner weigh; the first has the rest."""
     n_overlapping: int
     """Texels whose centre lies well inside more than one face: 0 in a sound chart."""
+    _gutters: dict[int, tuple[Ints, Ints]] = field(default_factory=dict, repr=False, compare=False)
+    """Width -> what is known of the gutter."""
 
     @property
     def inside(self) -> Bools:
@@ -80,10 +82,21 @@ class Chart:
 
         Bilinear sampling at the chart's border then mixes with like values, not with zeros.
         """
-        row, col, near = nearest_texel(self.inside, n_texels)
+        rows, source = self._gutter(n_texels)
         out = image.copy()
-        out[near] = image[row[near], col[near]]
+        flat = out.reshape(self.size * self.size, -1)
+        flat[rows] = flat[source]
         return out
+
+    def _gutter(self, n_texels: int) -> tuple[Ints, Ints]:
+        """Return the texels of a gutter, and those that they copy: rows of the flattened map."""
+        known = self._gutters.get(n_texels)
+        if known is None:
+            row, col, near = nearest_texel(self.inside, n_texels)
+            source = row[near] * np.int32(self.size) + col[near]
+            known = (np.flatnonzero(near).astype(np.int32), source.astype(np.int32))
+            self._gutters[n_texels] = known
+        return known
 
 
 _charts: list[Chart] = []

@@ -141,10 +141,10 @@ def one_uv_a_vertex(mesh: Mesh) -> tuple[Ints, Ints, AnyFloats | None]:
     """
     if mesh.uv is None or mesh.faces_uv is None:
         return np.arange(len(mesh.vertices), dtype=np.int32), mesh.faces, mesh.uv
-    pairs = np.stack([mesh.faces, mesh.faces_uv], axis=2).reshape(-1, 2)
-    distinct, new = np.unique(pairs, axis=0, return_inverse=True)
-    faces = new.reshape(-1, 3).astype(np.int32)
-    return distinct[:, 0].astype(np.int32), faces, mesh.uv[distinct[:, 1]]
+    pairs = mesh.faces.ravel().astype(np.int64) * len(mesh.uv) + mesh.faces_uv.ravel()
+    distinct, new = np.unique(pairs, return_inverse=True)
+    vertex, uv_row = np.divmod(distinct, len(mesh.uv))
+    return vertex.astype(np.int32), new.reshape(-1, 3).astype(np.int32), mesh.uv[uv_row]
 
 
 def _picture(image: Bytes | None, kind: str) -> PillowImage.Image | None:

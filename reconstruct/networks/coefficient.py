@@ -34,7 +34,9 @@ class CoefficientNet(nn.Module):
         super().__init__()
         self.backbone = BACKBONES[backbone]()
         sizes = (*counts, *POSE_AND_LIGHT)
-        self.final_layers = nn.ModuleList(_head(self.backbone.n_features, n) for n in sizes)
+        self.final_layers = nn.ModuleList(
+            _head(self.backbone.n_features, n, self.backbone.grid) for n in sizes
+        )
         self.n_coefficients = sum(sizes)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -42,7 +44,10 @@ class CoefficientNet(nn.Module):
 
         No mean is subtracted from the colours. HRN's weights are made for S = 224.
         """
-        features = self.backbone(image)
+        return self.of_features(self.backbone(image))
+
+    def of_features(self, features: Tensor) -> Tensor:
+        """Return coefficients (B, n_coefficients) of the backbone's features."""
         return torch.cat([head(features) for head in self.final_layers], dim=1).flatten(1)
 
 
@@ -53,10 +58,10 @@ class _NoHead(nn.Module):
         return features[:, :0]
 
 
-def _head(n_features: int, n_out: int) -> nn.Module:
+def _head(n_features: int, n_out: int, grid: int) -> nn.Module:
     if n_out == 0:
         return _NoHead()
-    head = nn.Conv2d(n_features, n_out, 1)
+    head = nn.Conv2d(n_features, n_out, grid)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)  # type: ignore[arg-type]
     return head

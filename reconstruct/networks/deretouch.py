@@ -1,7 +1,7 @@
 """The de-retouching network: a texture -> the soft-light layer that smooths its skin.
 
-A classic U-Net with batch norm whose up-sampling is bilinear. HRN's weights come with four more
-heads, `dsoutc1` to `dsoutc4`, which supervised its inner layers in training; nothing reads them.
+A classic U-Net with batch norm whose up-sampling is bilinear. Four more heads, `dsoutc1` to
+`dsoutc4`, supervise its inner layers in training; nothing else reads them.
 
 Source
 ------
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 NETWORK_SIZE = 512
-"""Side of the texture, in texels, that the released weights are made for."""
+"""Side of the texture, in texels, that HRN's released weights are made for."""
 
 
 class DeretouchNet(nn.Module):
@@ -24,11 +24,13 @@ class DeretouchNet(nn.Module):
     ----------
     width : int
         Channels at full size, times 2, 4, 8 and 8 further down.
+    size : int
+        Side of the texture, in texels, that the weights are made for.
     """
 
-    def __init__(self, *, width: int = 64) -> None:
+    def __init__(self, *, width: int = 64, size: int = NETWORK_SIZE) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.size = width, size
         a, b, c, d = (width << i for i in range(4))
         self.inc = _First(3, a)
         self.down1 = _Down(a, b)
@@ -50,32 +52,48 @@ class DeretouchNet(nn.Module):
 
         S is at least 16.
         """
+        return torch.sigmoid(self.outc(self._features(texture)[-1]))
+
+    def supervised(self, texture: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return what `forward` does, and the layers that the inner heads make of it.
+
+        Those are (B, 3, s, s) in 0..1 with s = S, S / 2, S / 4 and S / 8.
+        """
+        features = self._features(texture)
+        heads = (self.dsoutc4, self.dsoutc3, self.dsoutc2, self.dsoutc1)
+        inner = [torch.sigmoid(h(x)) for h, x in zip(heads, features, strict=True)]
+        return torch.sigmoid(self.outc(features[-1])), tuple(inner[::-1])
+
+    def _features(self, texture: Tensor) -> list[Tensor]:
+        """Return the features on the way up, at an eighth of the size to the whole."""
         # Pixels together, channels innermost: a third faster on processors, and the same.
         full = self.inc(texture.to(memory_format=torch.channels_last))
         half = self.down1(full)
         quarter = self.down2(half)
         eighth = self.down3(quarter)
-        x = self.up1(self.down4(eighth), eighth)
-        x = self.up3(self.up2(x, quarter), half)
-        return torch.sigmoid(self.outc(self.up4(x, full)))
+        up = [self.up1(self.down4(eighth), eighth)]
+        for step, fine in ((self.up2, quarter), (self.up3, half), (self.up4, full)):
+            up.append(step(up[-1], fine))
+        return up
 
 
-def blend_layer(network: nn.Module, texture: Tensor, *, size: int = NETWORK_SIZE) -> Tensor:
+def blend_layer(network: nn.Module, texture: Tensor, *, size: int | None = None) -> Tensor:
     """Return the soft-light layer of a texture, at the texture's own size.
 
     Parameters
     ----------
     network : DeretouchNet
     texture : (B, 3, S, S) float, 0..1
-    size : int
-        Side of the texture that the network sees.
+    size : int, optional
+        Side of the texture that the network sees; the network's own by default.
 
     Returns
     -------
     Tensor
         (B, 3, S, S) in 0..1; 0.5 changes nothing. See `softlight`.
     """
-    layer = network(_resized(2.0 * texture - 1.0, (size, size)))
+    side = getattr(network, "size", NETWORK_SIZE) if size is None else size
+    layer = network(_resized(2.0 * texture - 1.0, (side, side)))
     return _resized(layer, (texture.shape[2], texture.shape[3]))
 
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from ...core.facemodel.checkpoint_tables import HrnLayout
 from .coefficient import CoefficientNet
-from .generator import ResnetGenerator
+from .generator import DROPOUT, ResnetGenerator
 
 MAP_SCALE = 0.1
 """Times alpha or beta: what an output of 1 of a generator is, in model units of 100 mm."""
@@ -21,13 +21,19 @@ class HrnNetworks(nn.Module):
     ----------
     layout : HrnLayout
         Face model's counts, backbone and widths.
+    dropout : float
+        Of both generators, while they learn.
     """
 
-    def __init__(self, layout: HrnLayout) -> None:
+    def __init__(self, layout: HrnLayout, *, dropout: float = DROPOUT) -> None:
         super().__init__()
         self.layout = layout
         self.net_recon = CoefficientNet(layout.counts, backbone=layout.backbone)
-        self.mid_net = ResnetGenerator(6, 3, width=layout.mid_width, n_blocks=layout.mid_blocks)
-        self.high_net = ResnetGenerator(9, 1, width=layout.high_width, n_blocks=layout.high_blocks)
+        self.mid_net = ResnetGenerator(
+            6, 3, width=layout.mid_width, n_blocks=layout.mid_blocks, dropout=dropout
+        )
+        self.high_net = ResnetGenerator(
+            9, 1, width=layout.high_width, n_blocks=layout.high_blocks, dropout=dropout
+        )
         self.alpha = nn.Parameter(torch.full((1,), INITIAL_GAIN))
         self.beta = nn.Parameter(torch.full((1,), INITIAL_GAIN))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 
 class BasicBlock(nn.Module):
@@ -67,31 +68,46 @@ class ResNet(nn.Module):
     block : BasicBlock or Bottleneck
         Kind of all blocks.
     counts : four ints
-        Blocks a stage; the stages are 64, 128, 256 and 512 wide, times the block's expansion.
+        Blocks a stage; a stage is twice as wide as the one before.
+    width : int
+        Of the stem and the first stage; the stages are that, times the block's expansion.
+    grid : int
+        Side of the grid of features that is given: 1, the mean over the picture; or as large as
+        the last stage makes it, which tells where things are.
+    reduction : int
+        Pictures are made so many times smaller first.
     """
 
     def __init__(
-        self, block: type[BasicBlock] | type[Bottleneck], counts: tuple[int, int, int, int]
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        counts: tuple[int, int, int, int],
+        *,
+        width: int = 64,
+        grid: int = 1,
+        reduction: int = 1,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.grid, self.reduction = grid, reduction
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
-        wide = block.expansion
-        self.layer1 = _stage(block, counts[0], 64, 64, stride=1)
-        self.layer2 = _stage(block, counts[1], 64 * wide, 128, stride=2)
-        self.layer3 = _stage(block, counts[2], 128 * wide, 256, stride=2)
-        self.layer4 = _stage(block, counts[3], 256 * wide, 512, stride=2)
-        self.n_features = 512 * wide
+        wide = width * block.expansion
+        self.layer1 = _stage(block, counts[0], width, width, stride=1)
+        self.layer2 = _stage(block, counts[1], wide, 2 * width, stride=2)
+        self.layer3 = _stage(block, counts[2], 2 * wide, 4 * width, stride=2)
+        self.layer4 = _stage(block, counts[3], 4 * wide, 8 * width, stride=2)
+        self.n_features = 8 * wide
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the features (B, n_features, 1, 1) of pictures (B, 3, H, W)."""
-        x = self.pool(torch.relu(self.bn1(self.conv1(image))))
+        """Return the features (B, n_features, grid, grid) of pictures (B, 3, H, W)."""
+        x = avg_pool2d(image, self.reduction) if self.reduction > 1 else image
+        x = self.pool(torch.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return x.mean((2, 3), keepdim=True)
+        return x.mean((2, 3), keepdim=True) if self.grid == 1 else x
 
 
 def resnet18() -> ResNet:
@@ -109,7 +125,23 @@ def resnet50() -> ResNet:
     return ResNet(Bottleneck, (3, 4, 6, 3))
 
 
+def resnet18_half() -> ResNet:
+    """Return a network of 18 layers, half as wide: 2.8 million numbers, 256 features."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), width=32)
+
+
+def resnet18_half_grid() -> ResNet:
+    """Return the same on halved pictures of 224 px, whose 256 features keep their 4 x 4 places.
+
+    What a mean over the picture forgets, where things lie, a head on a grid reads off: it learns
+    shape and pose several times faster, at a quarter of the cost.
+    """
+    return ResNet(BasicBlock, (2, 2, 2, 2), width=32, grid=4, reduction=2)
+
+
 BACKBONES: dict[str, Callable[[], ResNet]] = {
+    "resnet18_half": resnet18_half,
+    "resnet18_half_grid": resnet18_half_grid,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,

@@ -30,7 +30,9 @@ def soft_light(texture: Tensor, layer: Tensor) -> Tensor:
     return texture * (texture + 2.0 * layer * (1.0 - texture))
 
 
-def blend_target(texture: Tensor, retouched: Tensor, *, skin: Tensor | None = None) -> Tensor:
+def blend_target(
+    texture: Tensor, retouched: Tensor, *, skin: Tensor | None = None, saturated: bool = False
+) -> Tensor:
     """Return the layer that takes `texture` to `retouched`: the inverse of `soft_light`.
 
     Parameters
@@ -38,11 +40,15 @@ def blend_target(texture: Tensor, retouched: Tensor, *, skin: Tensor | None = No
     texture, retouched : (..., 3, H, W) float, 0..1
     skin : (..., 1, H, W), optional
         The layer is neutral where this is not positive.
+    saturated : bool
+        Where no layer gives the change, return the one that comes nearest (0 or 1), not the
+        neutral one: a dark mole cannot be lifted all of the way, but most of it.
 
     Returns
     -------
     Tensor
-        In 0..1; neutral where no layer gives the change, or where it is below one level of 255.
+        In 0..1; neutral where no layer gives the change, unless `saturated`, or where it is below
+        one level of 255.
     """
     change = retouched - texture
     # B = (g - s^2) / (2 s (1 - s)), written round its neutral value: no difference of near
@@ -50,7 +56,8 @@ def blend_target(texture: Tensor, retouched: Tensor, *, skin: Tensor | None = No
     twice = 2.0 * texture * (1.0 - texture)
     is_usable = (twice > _LEAST_DENOMINATOR) & (change.abs() >= _LEAST_CHANGE)
     layer = NEUTRAL + change / torch.where(is_usable, twice, torch.ones_like(twice))
-    is_usable = is_usable & ((layer - NEUTRAL).abs() <= NEUTRAL + _ROUNDING)
+    if not saturated:
+        is_usable = is_usable & ((layer - NEUTRAL).abs() <= NEUTRAL + _ROUNDING)
     if skin is not None:
         is_usable = is_usable & (skin > 0.0)
     return torch.where(is_usable, layer.clamp(0.0, 1.0), torch.full_like(layer, NEUTRAL))

@@ -22,9 +22,9 @@ from facekit.benchmarks.dataset_bench_scan import (
     ideal_scan,
     load_scan,
     make_scans,
-    smooth_field,
 )
 from facekit.benchmarks.dataset_bench_truth import TakeTruth, load_take_truth
+from facekit.capture.virtual.beyond import smooth_field
 from facekit.capture.virtual.studio import rng_of
 from facekit.capture.virtual.subject import parse_expression
 from facekit.capture.virtual.truth import load_truth

@@ -208,10 +208,11 @@ def test_our_own_come_back_bit_by_bit(own: Path) -> None:
 
 
 def test_our_own_retouching_comes_back(tmp_path: Path) -> None:
-    network = DeretouchNet(width=4)
+    network = DeretouchNet(width=4, size=32)
     path = tmp_path / "own.safetensors"
     save_deretouch(path, network, training={"steps": 3})
     loaded = load_deretouch(path)
+    assert loaded.network.size == 32
     assert loaded.kind == "facekit" and loaded.info.training == {"steps": 3}
     texture = torch.rand(1, 3, 32, 32)
     with torch.no_grad():

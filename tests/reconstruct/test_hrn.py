@@ -219,6 +219,24 @@ def test_a_neutral_layer_leaves_the_albedo(bfm_face: FaceTensors) -> None:
     assert (c.albedo < a.albedo - 1e-3)[seen].float().mean() > 0.9  # retouched is lighter
 
 
+def test_the_high_network_sees_a_retouched_texture_where_it_learnt_so(
+    bfm_face: FaceTensors,
+) -> None:
+    """Only it: the deformation is found before, and A' is made of the texture with its spots."""
+    usual, bare = (_hrn(bfm_face, deretoucher=Layer(0.7)) for _ in range(2))
+    bare.retouched_input = True
+    neutral = _hrn(bfm_face, deretoucher=Layer(0.5))
+    neutral.retouched_input = True
+    crops = _photographs(bfm_face, usual)
+    with torch.no_grad():
+        a, b, c = usual(*crops), bare(*crops), neutral(*crops)
+        released = [hrn(*crops, compat=True).displacement for hrn in (usual, bare)]
+    assert torch.equal(a.deformation, b.deformation) and torch.equal(a.albedo, b.albedo)
+    assert (a.displacement - b.displacement).abs().max() > 1e-6
+    torch.testing.assert_close(a.displacement, c.displacement)
+    assert torch.equal(*released)
+
+
 def test_learnt_parts_get_gradients(bfm_face: FaceTensors) -> None:
     hrn = _hrn(bfm_face)
     crop, large = _photographs(bfm_face, hrn)

@@ -22,6 +22,7 @@ from facekit.core.facemodel.landmarks import Detection, box_of
 from facekit.core.facemodel.model import FaceModel
 from facekit.core.facemodel.procedural import procedural_head
 from facekit.dataset.bake.chart import chart
+from facekit.reconstruct import shippedweights
 from facekit.reconstruct.align import MODEL_UNIT_MM, Crop, align
 from facekit.reconstruct.commands import reconstruct
 from facekit.reconstruct.facetensors import model_centre
@@ -407,6 +408,7 @@ def test_what_is_missing_is_named_with_the_command_that_brings_it(
     says: str,
 ) -> None:
     monkeypatch.setenv("FACEKIT_ASSETS", str(tmp_path / "assets"))
+    monkeypatch.setattr(shippedweights, "shipped_file", lambda name: None)
     table = _table(model, tmp_path / "points.csv")
     given = [table if word == "TABLE" else word for word in words]
     ran = _run(_saved(tmp_path / "a.png"), "--out", tmp_path / "out", *given)

@@ -1,20 +1,26 @@
 """Still pictures of meshes: framing, shading, colours, shadows of the sky."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
 
 from facekit.core.errors import InputError
 from facekit.core.geometry.mesh import Mesh
+from facekit.core.imaging.color import srgb_from_linear
 from facekit.core.rendering.colormap import AMOUNT, SIGNED
 from facekit.core.rendering.preview import (
     BACKGROUND,
     Look,
     MeshPreview,
     Texture,
+    _cast,
     orbit_cameras,
+    seen_triangles,
     sky_openness,
 )
+from facekit.core.rendering.preview_kernels import encode_means, encoding_tables
 
 
 def sphere(radius: float = 100.0, subdivisions: int = 4) -> Mesh:
@@ -147,3 +153,49 @@ def test_normals_of_a_sphere_point_along_its_radii() -> None:
     # the pixels' shares add up to the disc's area
     assert coverage.sum() == pytest.approx(np.pi * (101 * 0.92 / 2) ** 2, rel=0.01)
     assert (normals[coverage == 0] == 0).all()
+
+
+def test_pixels_see_what_rays_through_their_centres_hit() -> None:
+    mesh = sphere()
+    (camera,) = orbit_cameras(mesh, [25], pitch_deg=10, width=97, height=83)
+    drawn, cast = seen_triangles(mesh, camera), _cast(mesh, camera)
+    seen, hit = drawn[..., 3] > 0, cast[..., 3] > 0
+    # vertices are rounded to 1/256 px: a pixel of the outline may fall to either side
+    assert (seen != hit).mean() < 0.002
+    both = seen & hit
+
+    def points(found: np.ndarray) -> np.ndarray:
+        weights = np.concatenate([found[..., :2], 1 - found[..., :2].sum(-1, keepdims=True)], -1)
+        corners = mesh.vertices[mesh.faces[found[..., 3].astype(int) - 1]]
+        return (weights[..., None] * corners).sum(axis=-2)
+
+    off = np.linalg.norm(points(drawn) - points(cast), axis=-1)[both]
+    assert np.median(off) < 1e-3 and np.percentile(off, 99) < 0.05  # mm, of a sphere of 100
+
+
+def test_a_distorted_camera_sees_by_rays() -> None:
+    mesh = sphere()
+    (camera,) = orbit_cameras(mesh, [0], width=60, height=60)
+    bent = replace(camera, distortion=np.array([1e-9, 0, 0, 0, 0]))
+    one, other = (MeshPreview(mesh, ambient_occlusion=False).draw(c) for c in (camera, bent))
+    assert np.abs(one.astype(int) - other).mean() < 0.5
+
+
+def test_several_looks_from_one_place_are_those_of_single_pictures() -> None:
+    mesh = sphere(subdivisions=2)
+    (camera,) = orbit_cameras(mesh, [10], width=50, height=40)
+    red = np.full((len(mesh.vertices), 3), (200, 30, 30), np.uint8)
+    preview = MeshPreview(mesh, ambient_occlusion=False)
+    clay, unlit = preview.draw_all(camera, [(None, None, Look()), (red, None, Look(lit=False))])
+    assert np.array_equal(clay, MeshPreview(mesh, ambient_occlusion=False).draw(camera))
+    inside = unlit[20, 25]
+    assert np.array_equal(inside, (200, 30, 30))  # its own colour, to the byte
+
+
+def test_bytes_of_means_are_rounded_srgb() -> None:
+    light = np.linspace(0, 1, 3000, dtype=np.float32).reshape(10, 100, 3)
+    out = np.empty((10, 100, 3), np.uint8)
+    encode_means(light, 1, *encoding_tables(), out)
+    expected = srgb_from_linear(light) * 255
+    assert np.abs(out - expected).max() <= 0.5 + 1e-3
+    assert (out[0, 0, 0], out[-1, -1, -1]) == (0, 255)

@@ -83,6 +83,14 @@ def test_backbones_are_known_by_the_same_names() -> None:
     assert tuple(BACKBONES) == BACKBONE_NAMES
 
 
+def test_the_half_network_has_half_the_width_and_a_quarter_of_the_numbers() -> None:
+    """Both sides of a convolution halve; the stem keeps its three colours, norms halve."""
+    with torch.device("meta"):
+        half, whole = BACKBONES["resnet18_half"](), BACKBONES["resnet18"]()
+    assert half.n_features == whole.n_features // 2 == 256
+    assert n_parameters(half) / n_parameters(whole) == pytest.approx(0.25, rel=0.01)
+
+
 def test_an_untrained_network_predicts_the_mean_face() -> None:
     net = CoefficientNet((5, 4, 0), backbone="resnet18").eval()
     assert torch.equal(net(torch.rand(2, 3, 64, 64)), torch.zeros(2, 42))

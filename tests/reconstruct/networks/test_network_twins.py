@@ -142,6 +142,16 @@ def test_sizes_that_do_not_halve_four_times_keep_their_size() -> None:
 
 
 @torch.no_grad()
+def test_the_inner_heads_tell_of_the_same_texture_at_their_sizes() -> None:
+    net = DeretouchNet(width=4).eval()
+    texture = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        layer, inner = net.supervised(texture)
+        assert torch.equal(layer, net(texture))
+    assert [tuple(x.shape) for x in inner] == [(2, 3, s, s) for s in (64, 32, 16, 8)]
+    assert all(float(x.min()) > 0 and float(x.max()) < 1 for x in inner)
+
+
 def test_a_blend_layer_has_the_size_of_its_texture_and_sees_it_from_minus_one_to_one() -> None:
     seen: list[Tensor] = []
 

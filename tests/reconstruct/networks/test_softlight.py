@@ -95,3 +95,13 @@ def test_gradients_are_finite_at_the_ends() -> None:
     deretouched_albedo(torch.ones(4), texture, layer).sum().backward()  # type: ignore[no-untyped-call]
     assert texture.grad is not None and torch.isfinite(texture.grad).all()
     assert layer.grad is not None and torch.isfinite(layer.grad).all()
+
+
+def test_a_saturated_target_comes_as_near_as_a_layer_can() -> None:
+    """Of a texture s layers reach s^2 to s (2 - s), all in between."""
+    texture, wanted = grid()
+    saturated = blend_target(texture, wanted, saturated=True)
+    nearest = torch.minimum(torch.maximum(wanted, texture**2), texture * (2.0 - texture))
+    torch.testing.assert_close(soft_light(texture, saturated), nearest, rtol=0, atol=LEVEL)
+    plain, reachable = blend_target(texture, wanted), (wanted - nearest).abs() < 1e-9
+    assert torch.equal(plain[reachable], saturated[reachable])

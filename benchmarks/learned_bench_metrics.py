@@ -1,0 +1,117 @@
+"""A face reconstructed by trained weights, held against the true one and against the mean face."""
+
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import Floats
+from ..core.geometry.closest import SurfaceQuery
+from ..core.geometry.mesh import Mesh, face_normals, sample_surface, vertex_normals
+from ..core.geometry.transform import Similarity
+from ..reconstruct.detailedsurface import detailed_surface
+from ..reconstruct.surfaces import FaceSurfaces
+from .face_distance import TrueFace, surface_error
+from .learned_bench_people import CaseTruth
+from .multiview_bench_detail import DetailError, detail_error
+
+_N_NORMALS = 6000
+
+
+def face_figures(found: FaceSurfaces, truth: CaseTruth) -> dict[str, Any]:
+    """Measure one found face.
+
+    Returns
+    -------
+    dict
+        Median distance, mm, from points of the true face to a surface, after rigid alignment:
+        `median_mm` (and `p90_mm`) to all that was found, `mid_median_mm` to M1,
+        `coarse_only_median_mm` to M0, `mean_face_median_mm` to the model's mean; with `scaled_`
+        before the name where the alignment may scale. `gain_over_mean`: by what share of the
+        mean face's error the found one is smaller. `better_than_coarse`.
+
+        `relief_corr`: correlation of the displacement at wavelengths of 2 to 8 mm with what
+        takes M1 to the true surface, where the method vouches for it; `relief_face_corr`: over
+        all of the face; `relief_gain`: the part of the true relief that it follows.
+
+        `normal_deg`, `normal_without_displacement_deg`: mean angle between the true surface's
+        normals and the found one's, with and without its displacement.
+    """
+    model = found.model
+    meshes = {
+        "": found.detailed_mesh(),
+        "mid_": found.mesh("mid"),
+        "coarse_only_": found.mesh("coarse"),
+        "mean_face_": Mesh(vertices=model.mean, faces=model.faces),
+    }
+    figures: dict[str, Any] = {}
+    for name, mesh in meshes.items():
+        for scaled, with_scale in (("", False), ("scaled_", True)):
+            error = surface_error(truth.face, mesh, model, with_scale=with_scale)
+            figures[f"{scaled}{name}median_mm"] = error.median_mm
+            if not name:
+                figures[f"{scaled}p90_mm"] = error.p90_mm
+    figures["gain_over_mean"] = 1 - figures["median_mm"] / figures["mean_face_median_mm"]
+    figures["better_than_coarse"] = figures["median_mm"] < figures["coarse_only_median_mm"]
+    return figures | detail_figures(found, truth)
+
+
+def detail_figures(found: FaceSurfaces, truth: CaseTruth) -> dict[str, Any]:
+    """Return those of `face_figures` that tell of relief and normals."""
+    model = found.model
+    smooth = detailed_surface(model, found.mid, np.zeros_like(found.displacement))
+    pose = surface_error(truth.face, smooth, model).found_from_true
+    detail = detail_error(
+        truth.skin, model, found_from_true=pose, mid=found.mid,
+        displacement=found.displacement, valid=found.valid,
+    )  # fmt: skip
+    return relief_figures(detail) | {
+        "normal_deg": normal_error_deg(truth.face, found.detailed_mesh(), pose),
+        "normal_without_displacement_deg": normal_error_deg(truth.face, smooth, pose),
+    }
+
+
+def relief_figures(detail: DetailError) -> dict[str, Any]:
+    """Return figures of a displacement map; None where too little of it is vouched for."""
+    band, whole = detail.band, detail.band_of_face
+    return {
+        "relief_corr": None if band is None else band.corr,
+        "relief_gain": None if band is None else band.gain,
+        "relief_face_corr": None if whole is None else whole.corr,
+        "relief_true_um": None if band is None else band.true_um,
+        "relief_valid_percent": detail.valid_percent,
+    }
+
+
+def normal_error_deg(true: TrueFace, found: Mesh, found_from_true: Similarity) -> float:
+    """Return the mean angle, degrees, between true normals and those of the surface found.
+
+    At points evenly over the true face, and where the found surface lies nearest to them; its
+    normals are interpolated between its vertices.
+    """
+    rng = np.random.default_rng(0)
+    mesh = true.mesh
+    points, face = sample_surface(mesh.vertices, mesh.faces, _N_NORMALS, rng=rng)
+    true_normals = _unit(face_normals(mesh.vertices, mesh.faces)[face]) @ found_from_true.R.T
+    near = SurfaceQuery(found.vertices, found.faces).closest(found_from_true(points))
+    corners = found.faces[near.face]
+    weights = _barycentric(near.points, np.asarray(found.vertices[corners], np.float64))
+    at_vertices = vertex_normals(found.vertices, found.faces)[corners]
+    normals = _unit(np.einsum("nk,nkc->nc", weights, at_vertices))
+    cosine = np.clip((normals * true_normals).sum(axis=1), -1, 1)
+    return float(np.degrees(np.arccos(cosine)).mean())
+
+
+def _barycentric(points: Floats, corners: Floats) -> Floats:
+    """Return (N, 3) places of points (N, 3) in triangles (N, 3, 3), clipped to them."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    normal = np.cross(b - a, c - a)
+    area = np.maximum((normal * normal).sum(axis=1), 1e-30)
+    of_b = (np.cross(points - a, c - a) * normal).sum(axis=1) / area
+    of_c = (np.cross(b - a, points - a) * normal).sum(axis=1) / area
+    weights = np.clip(np.stack([1 - of_b - of_c, of_b, of_c], axis=1), 0, 1)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _unit(vectors: Floats) -> Floats:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

@@ -1,0 +1,1 @@
+"""Where training data comes from: virtual people, datasets, folders of photographs."""

@@ -1,0 +1,1 @@
+"""Trainings of HRN's networks: one loop, and a task for each."""
