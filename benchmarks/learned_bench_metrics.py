@@ -8,6 +8,7 @@ from ..core.arrays import Floats
 from ..core.geometry.closest import SurfaceQuery
 from ..core.geometry.mesh import Mesh, face_normals, sample_surface, vertex_normals
 from ..core.geometry.transform import Similarity
+from ..dataset.register.surface import barycentric
 from ..reconstruct.detailedsurface import detailed_surface
 from ..reconstruct.surfaces import FaceSurfaces
 from .face_distance import TrueFace, surface_error
@@ -94,22 +95,11 @@ def normal_error_deg(true: TrueFace, found: Mesh, found_from_true: Similarity) -
     true_normals = _unit(face_normals(mesh.vertices, mesh.faces)[face]) @ found_from_true.R.T
     near = SurfaceQuery(found.vertices, found.faces).closest(found_from_true(points))
     corners = found.faces[near.face]
-    weights = _barycentric(near.points, np.asarray(found.vertices[corners], np.float64))
+    weights = barycentric(near.points, *np.asarray(found.vertices, np.float64)[corners.T])
     at_vertices = vertex_normals(found.vertices, found.faces)[corners]
     normals = _unit(np.einsum("nk,nkc->nc", weights, at_vertices))
     cosine = np.clip((normals * true_normals).sum(axis=1), -1, 1)
     return float(np.degrees(np.arccos(cosine)).mean())
-
-
-def _barycentric(points: Floats, corners: Floats) -> Floats:
-    """Return (N, 3) places of points (N, 3) in triangles (N, 3, 3), clipped to them."""
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    normal = np.cross(b - a, c - a)
-    area = np.maximum((normal * normal).sum(axis=1), 1e-30)
-    of_b = (np.cross(points - a, c - a) * normal).sum(axis=1) / area
-    of_c = (np.cross(b - a, points - a) * normal).sum(axis=1) / area
-    weights = np.clip(np.stack([1 - of_b - of_c, of_b, of_c], axis=1), 0, 1)
-    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _unit(vectors: Floats) -> Floats:

@@ -24,8 +24,8 @@ from ..core.facemodel.procedural import procedural_head
 from ..core.files import atomic_path, write_text
 from ..core.geometry.mesh import Mesh
 from ..core.imaging.imageio import write_image
-from ..reconstruct.align import MODEL_UNIT_MM, five_points, placement
-from ..reconstruct.facetensors import model_centre
+from ..reconstruct.align import placement
+from ..reconstruct.facetensors import reference_points
 from ..reconstruct.samples.people import PeopleConfig, draw_lights
 from .face_distance import TrueFace
 from .hrn_bench_fit import NOISE_PX, WIDTH, SingleView, single_view
@@ -185,8 +185,7 @@ def _view(case: Case, model: FaceModel) -> SingleView:
 
 def _noise(case: Case, landmarks: Floats) -> Floats:
     """Return (68, 2) px of the photograph: 1.5 px where the face fills a crop of 224."""
-    model = procedural_head()
-    reference = five_points((model.mean[model.landmarks68] - model_centre(model)) / MODEL_UNIT_MM)
+    reference = reference_points(procedural_head())
     scale, _ = placement(landmarks, size=_CROP_PX, reference5=reference)
     return rng_of(case.seed, "landmarks").normal(0.0, NOISE_PX / scale, (68, 2))
 

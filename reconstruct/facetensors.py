@@ -125,8 +125,7 @@ class FaceTensors(nn.Module):
 
     def five_points(self) -> Floats:
         """Return (5, 3) the mean face's alignment points, model units: `align`'s reference."""
-        mean = (self.model.mean - model_centre(self.model)) / MODEL_UNIT_MM
-        return five_points(mean[self.model.landmarks68])
+        return reference_points(self.model)
 
     def shape(self, identity: Tensor, expression: Tensor) -> Tensor:
         """Return (B, V, 3) unposed, model units, of (B, n_id) and (B, n_exp)."""
@@ -222,6 +221,11 @@ def model_centre(model: FaceModel) -> Floats:
         return np.asarray(model.mean.mean(axis=0))
     mean = five_points(model.mean[model.landmarks68]).mean(axis=0)
     return np.asarray(mean - MODEL_UNIT_MM * HRN_REFERENCE5.mean(axis=0))
+
+
+def reference_points(model: FaceModel) -> Floats:
+    """Return (5, 3) the mean face's alignment points, model units: `align`'s reference."""
+    return five_points((model.mean[model.landmarks68] - model_centre(model)) / MODEL_UNIT_MM)
 
 
 def as_array(values: Tensor) -> Floats32:

@@ -1,7 +1,8 @@
 """Which weights a reconstruction uses: those given, those registered, or those that facekit ships.
 
-`reconstruct/weights/` holds a small HRN for the built-in face model and its de-retouching network;
-how they were trained, and how far they can be trusted, is in `MODEL_CARD.md` beside them.
+`reconstruct/weights/` is for a small HRN of the built-in face model and its de-retouching network.
+Which of them this version has, how they were trained, and how far they can be trusted, is in
+`MODEL_CARD.md` beside them.
 """
 
 from dataclasses import dataclass

@@ -15,8 +15,6 @@ from ...capture.virtual.studio import rng_of
 from ...capture.virtual.subject import Subject
 from ...core.facemodel.model import FaceModel
 
-_SIDES = ("_L", "_R")
-
 
 @dataclass(frozen=True, kw_only=True)
 class PeopleConfig:
@@ -57,15 +55,20 @@ def draw_expression(
     """Draw what a face does: None at rest, else a few modes, mostly both sides alike."""
     if rng.uniform() < config.neutral_share or not names:
         return None
-    pairs = sorted({name.removesuffix(_SIDES[0]).removesuffix(_SIDES[1]) for name in names})
+    pairs = sorted({_both_sides(name) for name in names})
     chosen = rng.choice(len(pairs), size=int(rng.integers(1, config.most_modes + 1)), replace=False)
     activations: dict[str, float] = {}
     for i in chosen:
         strength = float(rng.beta(1.5, 2.0))
         for name in names:
-            if name.removesuffix(_SIDES[0]).removesuffix(_SIDES[1]) == pairs[i]:
+            if _both_sides(name) == pairs[i]:
                 activations[name] = float(np.clip(strength + 0.12 * rng.standard_normal(), 0, 1))
     return activations
+
+
+def _both_sides(mode: str) -> str:
+    """Return what a mode's left and right have in common: its name without the side."""
+    return mode.removesuffix("_L").removesuffix("_R")
 
 
 def draw_lights(config: PeopleConfig, rng: np.random.Generator) -> Lights:

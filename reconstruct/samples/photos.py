@@ -19,9 +19,8 @@ from ...core.facemodel.landmarks import Detector
 from ...core.facemodel.model import FaceModel
 from ...core.files import hash_of
 from ...dataset.build import EXPECTED, reason_of
-from ..align import MODEL_UNIT_MM, five_points
 from ..facemasks import mask_file, mask_source
-from ..facetensors import model_centre
+from ..facetensors import reference_points
 from ..photograph import Photograph, find_face, photographs_in, read_photograph
 from .sample import Sample
 from .storedcrop import StoredCrop, stored_crop
@@ -72,8 +71,7 @@ class PhotoSource:
         masks: Path | None = None, size: int = 384,
     ) -> None:  # fmt: skip
         self.size = size
-        centre = model_centre(model)
-        self._reference = five_points((model.mean[model.landmarks68] - centre) / MODEL_UNIT_MM)
+        self._reference = reference_points(model)
         found: list[_Found] = []
         left_out: dict[str, str] = {}
         photographs = _photographs(folders)

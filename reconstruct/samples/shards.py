@@ -22,8 +22,8 @@ from ...dataset.manifest import SubjectEntry, read_manifest
 from ...dataset.samples import FaceDataset, Verify
 from ...dataset.shardcheck import CaptureFigures
 from ...dataset.topologyfile import topology_of
-from ..align import MODEL_UNIT_MM, five_points
-from ..facetensors import model_centre
+from ..align import five_points
+from ..facetensors import reference_points
 from .outline import outline
 from .sample import DISPLACEMENT_SIZE, Sample, Truth
 from .storedcrop import stored_crop
@@ -104,8 +104,7 @@ class ShardSource:
         most_yaw_deg: float = 75.0, verify: Verify | str = Verify.FIRST,
     ) -> None:  # fmt: skip
         self.root, self.model, self.size = Path(root), model, size
-        centre = model_centre(model)
-        self._reference = five_points((model.mean[model.landmarks68] - centre) / MODEL_UNIT_MM)
+        self._reference = reference_points(model)
         self._truth = FaceDataset(self.root, keys=_TRUTH, split=split, verify=verify)
         subjects = [s for s in read_manifest(self.root).subjects if split in (None, s.split)]
         for subject in subjects:

@@ -48,8 +48,6 @@ def stored_crop(landmarks68: AnyFloats, *, size: int, reference5: AnyFloats) -> 
     EstimationError
         The five points lie on one spot, or are not all known.
     """
-    inner = size / FIELD
     # the middle of the face stays in the middle: only the field grows
-    scale, centre = placement(landmarks68, size=1, reference5=reference5)
-    scale *= inner
+    scale, centre = placement(landmarks68, size=size / FIELD, reference5=reference5)
     return StoredCrop(size=size, scale=scale, offset=size / 2 - scale * centre)

@@ -24,12 +24,13 @@ from ...core.facemodel.model import FaceModel
 from ...core.geometry.camera import Camera
 from ...core.geometry.transform import Similarity, look_at
 from ...dataset.bake.chart import chart
-from ..align import AT_SIZE, MODEL_UNIT_MM, UNIT_PX, five_points, placement
-from ..facetensors import model_centre
+from ..align import AT_SIZE, MODEL_UNIT_MM, UNIT_PX, five_points
+from ..facetensors import reference_points
 from .carried import Carried, carry
 from .modes import Modes, nearest_modes
 from .people import PeopleConfig, draw_expression, draw_lights, draw_person
 from .sample import DISPLACEMENT_SIZE, FIELD, Sample, Truth
+from .storedcrop import stored_crop
 
 _LANDMARK_PX = (0.4, 2.2)  # sd of a detector's landmarks, px of 224
 _FIRST_FOCAL = 1000.0
@@ -130,8 +131,7 @@ class VirtualSource:
         self._heads = [model if head.name == model.name else head for head in loaded]
         self._last: _Take | None = None
         self._populations: dict[int, _Population] = {}
-        centre = model_centre(model)
-        self._reference = five_points((model.mean[model.landmarks68] - centre) / MODEL_UNIT_MM)
+        self._reference = reference_points(model)
 
     @property
     def people(self) -> list[str]:
@@ -236,16 +236,11 @@ class VirtualSource:
             K=np.diag([_FIRST_FOCAL, _FIRST_FOCAL, 1.0]), cam_from_world=pose,
         )  # fmt: skip
         exact = first.project(marks)[0]
-        inner = size / FIELD
-        scale, _ = placement(exact, size=inner, reference5=self._reference)
-        sigma = rng.uniform(*_LANDMARK_PX) * inner / AT_SIZE / scale
+        scale = stored_crop(exact, size=size, reference5=self._reference).scale
+        sigma = rng.uniform(*_LANDMARK_PX) * size / FIELD / AT_SIZE / scale
         noisy = exact + rng.normal(0, sigma, exact.shape)
-        scale, centre = placement(noisy, size=inner, reference5=self._reference)
-        K = np.array(
-            [[scale * _FIRST_FOCAL, 0, size / 2 - scale * centre[0]],
-             [0, scale * _FIRST_FOCAL, size / 2 - scale * centre[1]], [0, 0, 1]]
-        )  # fmt: skip
-        return replace(first, K=K), scale * (noisy - centre) + size / 2
+        crop = stored_crop(noisy, size=size, reference5=self._reference)
+        return replace(first, K=crop.K_of(first.K)), crop.points(noisy)
 
 
 def _viewpoint(marks: Floats, config: VirtualConfig, rng: np.random.Generator) -> Floats:
