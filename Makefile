@@ -20,6 +20,10 @@ bench: $(READY)  ## accuracy and cost against known truth, beside other programs
 	.venv/bin/facekit bench raster
 	.venv/bin/facekit bench hrn
 	.venv/bin/facekit bench multiview --set ablation=true --set faults=true
+	.venv/bin/facekit bench learned
+	.venv/bin/facekit bench ablation
+	.venv/bin/facekit bench eval
+	.venv/bin/facekit bench plan
 
 lint: $(READY)
 	.venv/bin/ruff check .

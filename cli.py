@@ -6,12 +6,16 @@ import click
 
 from . import __version__
 from .benchmarks.commands import bench, demo, report
+from .benchmarks.evaluation.commands import evaluate
+from .benchmarks.view.commands import view
 from .calibration.commands import calibrate, check, export_rig, import_rig
 from .capture.commands import consent, ingest, studio, target
 from .core.commandline import SentenceOnError, json_option, print_json
 from .core.facemodel.commands import assets
 from .dataset.commands import build_dataset
+from .dataset.erase.commands import erase
 from .dataset.export.commands import export, verify
+from .dataset.plan.commands import rig
 from .reconstruct.commands import reconstruct
 from .reconstruct.train.commands import train
 
@@ -61,6 +65,6 @@ def doctor(as_json: bool) -> None:
 
 for command in (
     demo, studio, ingest, check, consent, target, calibrate, build_dataset, export, verify,
-    train, reconstruct, report, export_rig, import_rig, assets, bench,
+    erase, rig, train, reconstruct, evaluate, report, view, export_rig, import_rig, assets, bench,
 ):  # fmt: skip
     main.add_command(command)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from ..core.arrays import Bools, Floats
@@ -23,10 +22,9 @@ from .learned_bench_people import (
     truth_of,
     write_landmarks,
 )
-from .learned_bench_spots import SpottedPerson, spotted_person
+from .learned_bench_spots import SpottedPerson, spot_error_mm, spotted_person
 
 if TYPE_CHECKING:
-    from ..reconstruct.hrnmethod import HrnMethod
     from ..reconstruct.prediction import Prediction
 
 FIGURES = (
@@ -117,33 +115,6 @@ def contour_error_px(found: "Prediction", true: Bools) -> float:
     depth = float(camera.project(mid[found.model.landmarks68])[1].mean())
     crop_px = _CROP_PX / _CROP_MM * depth / float(camera.K[0, 0])
     return float(np.abs(ends[0] - ends[1]).mean() * crop_px)
-
-
-def spot_error_mm(method: "HrnMethod", people: Sequence[SpottedPerson]) -> float:
-    """Return what spots of the skin do to the displacement, mm.
-
-    Root mean square, over texels of spots and those beside them, of the displacement found in a
-    photograph with spots minus that found in the same photograph without.
-    """
-    total, n = 0.0, 0
-    for person in people:
-        maps, sure = zip(*(_displacement(method, person, name) for name in ("spots", "plain")),
-                         strict=True)  # fmt: skip
-        at = person.spots & sure[0] & sure[1]
-        total += float(((maps[0] - maps[1])[at] ** 2).sum())
-        n += int(at.sum())
-    return float(np.sqrt(total / max(n, 1)))
-
-
-def _displacement(method: "HrnMethod", person: SpottedPerson, name: str) -> tuple[Floats, Bools]:
-    """Return the displacement (n, n), mm, of one photograph of a person, and where it is sure."""
-    from ..reconstruct.hrnmethod import forward
-
-    fine = person.crops[name].image
-    size = method.hrn.camera.size
-    small = cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)
-    out = forward(method.hrn, np.asarray(small, np.float32), fine)
-    return out.displacement_mm()[0].double().numpy(), out.valid[0, 0].numpy() > _SEEN
 
 
 def _figures(found: "Prediction", truth: CaseTruth) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ..core.commandline import (
     settings,
     show,
 )
+from .plan_bench_command import bench_plan
 
 
 @click.command()
@@ -58,11 +59,14 @@ def demo(
 @click.option(
     "--build", type=IN_FOLDER, help="Folder of `build-dataset`  [default: build beside the session]"
 )
+@click.option("--compare", type=IN_FOLDER, metavar="OTHER_BUILD",
+              help="Another build of the session, to be held against this one.")  # fmt: skip
 @click.option("--out", type=OUT_PATH, default=Path("report.html"), show_default=True)
 @json_option
 def report(
-    session: Path, calibration: Path | None, build: Path | None, out: Path, as_json: bool
-) -> None:
+    session: Path, calibration: Path | None, build: Path | None, compare: Path | None, out: Path,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Write one self-contained HTML page over everything made of a session."""
     from .session_report import write_report
 
@@ -71,6 +75,7 @@ def report(
         session,
         calibration_folder=calibration or _if_there(beside / "calibration"),
         build_folder=build or _if_there(beside / "build"),
+        compare_folder=compare,
         out=out,
     )
     if as_json:
@@ -242,3 +247,27 @@ def bench_ablation(
     config = settings(AblationBenchConfig, config_file, assignments, **given)
     result = run_bench(config, out)
     show(as_json, "What each part is worth", result if as_json else tables(result))
+
+
+@bench.command("eval")
+@click.option("--fixtures", type=IN_FOLDER, metavar="DIR",
+              help="Inputs with the official outcome  [default: ../shared/fixtures]")  # fmt: skip
+@click.option("--out", type=OUT_PATH, default=Path("outputs/bench/eval"), show_default=True)
+@click.option("--repeats", type=click.IntRange(1, 100), help="Runs of a case; the fastest counts.")
+@config_options
+@json_option
+def bench_evaluators(
+    fixtures: Path | None, out: Path, config_file: Path | None, assignments: Sequence[str],
+    as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Run our evaluators beside the official ones' figures: parity, and CPU seconds a thread."""
+    from .evaluators_bench import EvaluatorsBenchConfig
+    from .evaluators_bench import bench_evaluators as run_bench
+    from .evaluators_bench_table import tables
+
+    config = settings(EvaluatorsBenchConfig, config_file, assignments, **given)
+    result = run_bench(config, fixtures, out)
+    show(as_json, "Evaluators against the official ones", result if as_json else tables(result))
+
+
+bench.add_command(bench_plan)

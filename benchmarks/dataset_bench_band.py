@@ -1,4 +1,4 @@
-"""How two displacement maps agree at wavelengths of 2 to 8 mm on the skin.
+"""How two displacement maps agree in a band of wavelengths on the skin, 2 to 8 mm unless told.
 
 Charts are stretched, more in some places than in others: blurs follow the size of a texel on
 the skin, place by place.
@@ -40,7 +40,12 @@ class BandAgreement:
 
 
 def band_agreement(
-    ours: Floats32, true: Floats32, *, usable: Bools, texel_mm: Floats32
+    ours: Floats32,
+    true: Floats32,
+    *,
+    usable: Bools,
+    texel_mm: Floats32,
+    band_mm: tuple[float, float] = BAND_MM,
 ) -> BandAgreement:
     """Compare two maps (n, n), mm.
 
@@ -50,6 +55,8 @@ def band_agreement(
         Texels that are known in both and belong to the region.
     texel_mm : (n, n)
         Side of a texel on the skin; zero where unknown.
+    band_mm : (float, float)
+        Shortest and longest wavelength.
 
     Raises
     ------
@@ -62,7 +69,7 @@ def band_agreement(
     usable = usable & (texel_mm > 0)
     if usable.sum() < _LEAST_TEXELS:
         raise EstimationError("too little of the displacement maps is known to compare them")
-    filter_bank = _Blurs(usable, texel_mm)
+    filter_bank = _Blurs(usable, texel_mm, band_mm)
     a, b = filter_bank.band(ours), filter_bank.band(true)
     inner = filter_bank.inner
     if inner.sum() < _LEAST_TEXELS:
@@ -83,14 +90,15 @@ def banded(values: Floats32, *, usable: Bools, texel_mm: Floats32) -> Floats32:
     usable = usable & (texel_mm > 0)
     if not usable.any():
         return np.full(values.shape, np.nan, np.float32)
-    blurs = _Blurs(usable, texel_mm)
+    blurs = _Blurs(usable, texel_mm, BAND_MM)
     return np.where(blurs.inner, blurs.band(values), np.float32(np.nan))
 
 
 class _Blurs:
     """Normalised Gaussian blurs of a sigma in mm, where texels differ in size."""
 
-    def __init__(self, usable: Bools, texel_mm: Floats32) -> None:
+    def __init__(self, usable: Bools, texel_mm: Floats32, band_mm: tuple[float, float]) -> None:
+        self._band_mm = band_mm
         self._weight = usable.astype(np.float32)
         sizes = texel_mm[usable]
         low, high = np.percentile(sizes, (2, 98))
@@ -103,13 +111,15 @@ class _Blurs:
             )
         self._below = np.minimum(place.astype(np.int32), _N_SCALES - 2)
         self._share = (place - self._below).astype(np.float32)
-        wide = self._blurred(self._weight, _HALF_AT * BAND_MM[1])
+        wide = self._blurred(self._weight, _HALF_AT * band_mm[1])
         self.inner: Bools = usable & (wide > _INNER)
 
     def band(self, values: Floats32) -> Floats32:
-        """Return what `values` (n, n) hold between the wavelengths of `BAND_MM`."""
+        """Return what `values` (n, n) hold between the wavelengths of the band."""
         filled = np.where(self._weight > 0, values, 0).astype(np.float32)
-        fine, wide = (self._normalised(filled, _HALF_AT * wavelength) for wavelength in BAND_MM)
+        fine, wide = (
+            self._normalised(filled, _HALF_AT * wavelength) for wavelength in self._band_mm
+        )
         return np.asarray(fine - wide, dtype=np.float32)
 
     def _normalised(self, filled: Floats32, sigma_mm: float) -> Floats32:

@@ -18,7 +18,9 @@ _REACH_MM = 8.0  # of the alignment; beyond it a point is another thing than the
 _CAUCHY = 2.385 * 1.4826
 """Cauchy's constant for 95 % efficiency under normal noise, times median to standard deviation."""
 _SOFT_MM = (0.1, 3.0)
-_EYES_NOSE_MOUTH = [36, 39, 42, 45, 30, 48, 54]
+_GROWTH = (0.5, 2.0)  # of the scale in a step: a surface that is no face draws it to nothing
+EYES_NOSE_MOUTH = [36, 39, 42, 45, 30, 48, 54]
+"""Of the 68 landmarks, those where an alignment starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,18 +72,60 @@ def surface_error(
     found : Mesh
         Its first vertices are those of `model`; more may follow.
     """
+    marks = np.asarray(found.vertices, np.float64)[model.landmarks68]
+    start = start_at_landmarks(true, marks, with_scale=with_scale)
+    return surface_error_from(true, found, start, with_scale=with_scale)
+
+
+def start_at_landmarks(true: TrueFace, marks: Floats, *, with_scale: bool = False) -> Similarity:
+    """Return where an alignment starts by the corners of eyes and mouth and the tip of the nose.
+
+    Parameters
+    ----------
+    marks : (68, 3)
+        Of the found surface.
+    """
+    return align_similarity(
+        true.landmarks[EYES_NOSE_MOUTH], marks[EYES_NOSE_MOUTH], with_scale=with_scale
+    )
+
+
+def surface_error_from(
+    true: TrueFace, found: Mesh, start: Similarity, *, with_scale: bool = False
+) -> SurfaceError:
+    """Align as `surface_error` does, from `start` on (found from true), and measure."""
     vertices = np.asarray(found.vertices, np.float64)
-    marks = vertices[model.landmarks68[_EYES_NOSE_MOUTH]]
-    pose = align_similarity(true.landmarks[_EYES_NOSE_MOUTH], marks, with_scale=with_scale)
     points = true.points()
     query = SurfaceQuery(vertices, found.faces)
-    normals = _unit_normals(vertices, found)
-    for _ in range(_MOST_STEPS):
+    pose = aligned_from(
+        start, points, query, unit_face_normals(vertices, found), with_scale=with_scale
+    )
+    return _error(pose, points, query)
+
+
+def aligned_from(
+    start: Similarity,
+    points: Floats,
+    query: SurfaceQuery,
+    normals: Floats,
+    *,
+    with_scale: bool,
+    most_steps: int = _MOST_STEPS,
+) -> Similarity:
+    """Return the pose that brings true points (n, 3) to a found surface, from `start` on.
+
+    Parameters
+    ----------
+    normals : (F, 3)
+        Unit normals of the found surface's triangles; zero where one has no area.
+    """
+    pose = start
+    for _ in range(most_steps):
         before = pose(points)
         pose = _closer(pose, points, query, normals, with_scale=with_scale)
         if np.abs(pose(points) - before).max() < _STILL_MM * pose.scale:
             break
-    return _error(pose, points, query)
+    return pose
 
 
 def surface_error_at(true: TrueFace, found: Mesh, found_from_true: Similarity) -> SurfaceError:
@@ -94,7 +138,8 @@ def _error(pose: Similarity, points: Floats, query: SurfaceQuery) -> SurfaceErro
     return SurfaceError(distance=np.asarray(distance, np.float64), found_from_true=pose)
 
 
-def _unit_normals(vertices: Floats, found: Mesh) -> Floats:
+def unit_face_normals(vertices: Floats, found: Mesh) -> Floats:
+    """Return (F, 3) unit normals of triangles; zero where one has no area."""
     normals = face_normals(vertices, found.faces)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
@@ -126,6 +171,6 @@ def _closer(
     rows = np.hstack(columns) * weight[:, None]
     step = np.linalg.lstsq(rows, -gap * weight, rcond=None)[0]
     turn = Rotation.from_rotvec(step[:3]).as_matrix()
-    growth = 1.0 + float(step[6]) if with_scale else 1.0
+    growth = float(np.clip(1 + step[6], *_GROWTH)) if with_scale else 1.0
     t = growth * turn @ (pose.t - middle) + middle + step[3:6]
     return replace(pose, scale=growth * pose.scale, R=turn @ pose.R, t=t)

@@ -10,20 +10,18 @@ the distance from points of the true face to it is taken.
 
 import logging
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..capture.virtual.beyond import OffModelSubject, smooth_field
 from ..capture.virtual.lights import Lights, led_ring
 from ..capture.virtual.render import photograph
 from ..capture.virtual.scene import Scene, build_scene
 from ..capture.virtual.sensor import Optics
 from ..capture.virtual.skin import Skin
 from ..capture.virtual.studio import rng_of
-from ..capture.virtual.subject import draw_subject
 from ..core.arrays import Bytes, Floats, Floats32
 from ..core.assets import find_asset
 from ..core.console import track
@@ -34,21 +32,15 @@ from ..core.facemodel.model import FaceModel
 from ..core.files import write_json
 from ..core.geometry.camera import Camera
 from ..core.geometry.mesh import Mesh
-from ..core.geometry.transform import look_at
 from ..core.imaging.imageio import write_image
 from .face_distance import TrueFace, surface_error
+from .heads.people import NOISE_PX, drawn_person, portrait_camera
 from .stereo_bench_config import BUILT_IN, ICT, head_of
 
 log = logging.getLogger(__name__)
 
 RESULT_FILE = "hrn_bench_fit.json"
-STRENGTH = 0.7  # sd of identity coefficients, as in the studio
-NOISE_PX = 1.5  # of landmarks, at 224 px a crop
 _CROP_PX = 448
-WIDTH, _HEIGHT = 640, 800
-_FIELD_MM = 300.0  # what the photograph's width shows
-_DISTANCE_MM = (800.0, 1300.0)
-_ASIDE_DEG = 5.0
 _MEDIANS = (
     "fit_median_mm", "coarse_median_mm", "fit_scaled_median_mm", "coarse_scaled_median_mm",
     "fit_known_focal_median_mm", "coarse_known_focal_median_mm",
@@ -195,22 +187,8 @@ def single_view(
     skin : Skin, optional
         In place of the person's own; all else stays.
     """
-    subject = draw_subject(
-        model,
-        identity_rng=rng_of(seed, "identity"),
-        skin_rng=rng_of(seed, "skin"),
-        strength=STRENGTH,
-    )
-    subject = subject if skin is None else replace(subject, skin=skin)
-    if beyond_model_mm:
-        field_seed = int(rng_of(seed, "beyond the model").integers(1 << 30))
-        subject = OffModelSubject(
-            model=model,
-            identity=subject.identity,
-            skin=subject.skin,
-            beyond=smooth_field(model.mean, sd_mm=beyond_model_mm, seed=field_seed),
-        )
-    camera = _camera(model, rng_of(seed, "single view"), turned_deg=turned_deg)
+    subject = drawn_person(model, seed=seed, beyond_model_mm=beyond_model_mm, skin=skin)
+    camera = portrait_camera(model, rng_of(seed, "single view"), turned_deg=turned_deg)
     lights = led_ring(rng_of(seed, "lights")) if lights is None else lights
     scene = build_scene(subject, lights, footprint_mm=1.0, rng=rng_of(seed, "light visibility"))
     picture = photograph(scene, camera, lights, Optics(), rng=rng_of(seed, "noise"))
@@ -222,22 +200,6 @@ def single_view(
         landmarks=camera.project(marks)[0],
         face=TrueFace(mesh=_face_of(scene), landmarks=marks),
         skin=_skin_of(scene),
-    )
-
-
-def _camera(model: FaceModel, rng: np.random.Generator, *, turned_deg: float) -> Camera:
-    distance = rng.uniform(*_DISTANCE_MM)
-    yaw, pitch = np.radians(rng.uniform(-_ASIDE_DEG, _ASIDE_DEG, 2) + np.array([turned_deg, 0.0]))
-    aim = model.mean[model.landmarks68[[36, 45, 30, 48, 54]]].mean(axis=0)
-    away = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-    focal = distance * WIDTH / _FIELD_MM
-    x, y = np.array([WIDTH, _HEIGHT]) / 2 + rng.uniform(-20, 20, 2)
-    return Camera(
-        name="front",
-        width=WIDTH,
-        height=_HEIGHT,
-        K=np.array([[focal, 0, x], [0, focal, y], [0, 0, 1.0]]),
-        cam_from_world=look_at(aim + distance * away, aim),
     )
 
 

@@ -19,17 +19,18 @@ from ..core.facemodel.procedural import procedural_head
 from ..core.files import write_json
 from ..reconstruct.predict import ReconstructConfig
 from ..reconstruct.predictionfile import load_prediction
-from ..reconstruct.shippedweights import ChosenWeights, chosen_weights
+from ..reconstruct.shippedweights import NONE, ChosenWeights, chosen_weights
+from .heads.people import Group
 from .learned_bench_metrics import face_figures
 from .learned_bench_people import (
     Case,
-    Group,
     cases_of,
     photograph_of,
     truth_of,
     write_landmarks,
 )
 from .learned_bench_run import ReconstructionTask, reconstruct_apart
+from .learned_bench_spots import spots_gain
 from .stereo_bench_config import BUILT_IN, ICT
 from .virtual import finite
 
@@ -68,6 +69,7 @@ class LearnedBenchConfig:
     beyond_model_mm: float = 0.0  # sd of smooth shape that no coefficient explains
     checkpoint: str | None = None  # weights of HRN; None: `reconstruct`'s own choice
     deretouch: str | None = None  # likewise
+    spotted: int = 4  # more people, photographed with and without moles and freckles; 0: none
     threads: int = 2  # of the reconstructions
 
     def __post_init__(self) -> None:
@@ -75,6 +77,8 @@ class LearnedBenchConfig:
             raise ConfigError(f"subjects = {self.subjects}: give 1 to 1000")
         if not 0 <= self.beyond_model_mm <= 20:
             raise ConfigError(f"beyond_model_mm = {self.beyond_model_mm:g}: from 0 to 20")
+        if not 0 <= self.spotted <= 1000:
+            raise ConfigError(f"spotted = {self.spotted}: give 0 to 1000")
         if self.threads < 1:
             raise ConfigError(f"threads = {self.threads}: at least 1")
 
@@ -92,7 +96,8 @@ def bench_learned(config: LearnedBenchConfig, out: Path) -> dict[str, Any]:
         `n_subjects`, `n_failed`. `seconds_per_image`, `cpu_s_per_image`: medians, from a
         photograph's file to all files of its result, landmarks given. `weights_mb`, `weights`:
         size and files. `builtin`, `ict`, `front`, `turned`, `wild`: the same of a part of the
-        people. `subjects`: name -> its figures; `failed`: name -> reason; `notes`.
+        people. `subjects`: name -> its figures; `failed`: name -> reason; `notes`. `spots.…`: see
+        `learned_bench_spots.spots_gain`; of other people, where `config.spotted` asks for them.
 
     Raises
     ------
@@ -122,7 +127,9 @@ def bench_learned(config: LearnedBenchConfig, out: Path) -> dict[str, Any]:
         rows[case.name] = {"head": case.kind, "group": str(case.group), **figures, **cost}
     if not rows:
         raise EstimationError(f"nothing could be reconstructed. {'; '.join(failed.values())}")
-    result = finite({**told_of(rows, failed), **_of_weights(weights), "notes": list(notes)})
+    spots = _spots(config, weights, out) if config.spotted else {}
+    told = {**told_of(rows, failed), **_of_weights(weights), **spots, "notes": list(notes)}
+    result = finite(told)
     write_json(out / RESULT_FILE, result)
     return result
 
@@ -171,6 +178,21 @@ def _task(
         ),
         threads=config.threads,
     )
+
+
+def _spots(config: LearnedBenchConfig, weights: ChosenWeights, out: Path) -> dict[str, float]:
+    """Return what spots do to the displacement, and what the de-retouching network does to that."""
+    # torch takes seconds
+    from ..reconstruct.checkpoint import load_deretouch
+    from ..reconstruct.hrnmethod import HrnMethod
+
+    model = procedural_head()
+    deretoucher = None if weights.deretouch is None else load_deretouch(weights.deretouch).network
+    hrn = HrnMethod(model, checkpoint=weights.checkpoint, deretouch=NONE)
+    return spots_gain(
+        config.spotted, config.seed, deretoucher=deretoucher, hrn=hrn, model=model,
+        out=out / "spots",
+    )  # fmt: skip
 
 
 def _of_weights(weights: ChosenWeights) -> dict[str, Any]:

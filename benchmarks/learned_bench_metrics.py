@@ -4,18 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import Floats
-from ..core.geometry.closest import SurfaceQuery
-from ..core.geometry.mesh import Mesh, face_normals, sample_surface, vertex_normals
-from ..core.geometry.transform import Similarity
-from ..dataset.register.surface import barycentric
+from ..core.geometry.mesh import Mesh
 from ..reconstruct.detailedsurface import detailed_surface
 from ..reconstruct.surfaces import FaceSurfaces
-from .face_distance import TrueFace, surface_error
+from .face_distance import surface_error
+from .face_normal_error import normal_error_deg
 from .learned_bench_people import CaseTruth
 from .multiview_bench_detail import DetailError, detail_error
-
-_N_NORMALS = 6000
 
 
 def face_figures(found: FaceSurfaces, truth: CaseTruth) -> dict[str, Any]:
@@ -81,27 +76,3 @@ def relief_figures(detail: DetailError) -> dict[str, Any]:
         "relief_true_um": None if band is None else band.true_um,
         "relief_valid_percent": detail.valid_percent,
     }
-
-
-def normal_error_deg(true: TrueFace, found: Mesh, found_from_true: Similarity) -> float:
-    """Return the mean angle, degrees, between true normals and those of the surface found.
-
-    At points evenly over the true face, and where the found surface lies nearest to them; its
-    normals are interpolated between its vertices.
-    """
-    rng = np.random.default_rng(0)
-    mesh = true.mesh
-    points, face = sample_surface(mesh.vertices, mesh.faces, _N_NORMALS, rng=rng)
-    true_normals = _unit(face_normals(mesh.vertices, mesh.faces)[face]) @ found_from_true.R.T
-    near = SurfaceQuery(found.vertices, found.faces).closest(found_from_true(points))
-    corners = found.faces[near.face]
-    weights = barycentric(near.points, *np.asarray(found.vertices, np.float64)[corners.T])
-    at_vertices = vertex_normals(found.vertices, found.faces)[corners]
-    normals = _unit(np.einsum("nk,nkc->nc", weights, at_vertices))
-    cosine = np.clip((normals * true_normals).sum(axis=1), -1, 1)
-    return float(np.degrees(np.arccos(cosine)).mean())
-
-
-def _unit(vectors: Floats) -> Floats:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

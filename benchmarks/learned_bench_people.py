@@ -10,14 +10,12 @@ import logging
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
 from ..capture.virtual.studio import load_head, rng_of
 from ..core.arrays import Bools, Floats
-from ..core.assets import find_asset
 from ..core.errors import InputError
 from ..core.facemodel.model import FaceModel
 from ..core.facemodel.procedural import procedural_head
@@ -26,35 +24,20 @@ from ..core.geometry.mesh import Mesh
 from ..core.imaging.imageio import write_image
 from ..reconstruct.align import placement
 from ..reconstruct.facetensors import reference_points
-from ..reconstruct.samples.people import PeopleConfig, draw_lights
 from .face_distance import TrueFace
-from .hrn_bench_fit import NOISE_PX, WIDTH, SingleView, single_view
-from .stereo_bench_config import BUILT_IN, ICT, head_of, heads_of
+from .heads.people import NOISE_PX, WIDTH, Group, group_of, heads_here, turn_and_light
+from .hrn_bench_fit import SingleView, single_view
+from .stereo_bench_config import BUILT_IN, ICT
 
 log = logging.getLogger(__name__)
 
 _VERSION = 2
-_TURNED_DEG = (10.0, 25.0)  # beyond the five degrees of every photograph
 _CROP_PX = 224
 _SEEN = 0.5
 ONLY_BUILT_IN = (
     "no ICT face model is registered: all people are drawn from the built-in head, in whose span "
     "the weights were trained"
 )
-
-
-class Group(StrEnum):
-    """How a person is photographed."""
-
-    FRONT = "front"
-    """Up to five degrees aside, in the studio's ring of lights."""
-    TURNED = "turned"
-    """Up to thirty degrees aside."""
-    WILD = "wild"
-    """In light from anywhere."""
-
-
-_TURNS = (Group.FRONT, Group.TURNED, Group.FRONT, Group.WILD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +78,7 @@ def cases_of(
     InputError
         None of the models' files is there.
     """
-    heads = _heads(models)
+    heads = heads_here(models)
     notes = () if len(heads) > 1 or ICT not in models else (ONLY_BUILT_IN,)
     cases = []
     for index in range(subjects):
@@ -106,7 +89,7 @@ def cases_of(
             kind=kind,
             head=head,
             seed=1000 * seed + index,
-            group=_TURNS[index // len(heads) % len(_TURNS)],
+            group=group_of(index, n_heads=len(heads)),
             beyond_model_mm=beyond_model_mm,
         )
         cases.append(case)
@@ -163,23 +146,14 @@ def write_landmarks(cases: Sequence[Case], folder: Path) -> Path:
     return table
 
 
-def _heads(models: tuple[str, ...]) -> list[tuple[str, str]]:
-    registered = find_asset(ICT)
-    if registered is None:
-        return heads_of(models)
-    return [(kind, str(registered) if kind == ICT else head_of(kind)) for kind in models]
-
-
 def _view(case: Case, model: FaceModel) -> SingleView:
-    rng = rng_of(case.seed, "learned")
-    side = float(rng.choice((-1.0, 1.0)) * rng.uniform(*_TURNED_DEG))
-    wild = PeopleConfig(studio_share=0.0)
+    turned_deg, lights = turn_and_light(case.seed, case.group)
     return single_view(
         model,
         seed=case.seed,
         beyond_model_mm=case.beyond_model_mm,
-        turned_deg=side if case.group is Group.TURNED else 0.0,
-        lights=draw_lights(wild, rng) if case.group is Group.WILD else None,
+        turned_deg=turned_deg,
+        lights=lights,
     )
 
 

@@ -18,18 +18,20 @@ import numpy as np
 from ..capture.virtual.lights import led_ring
 from ..capture.virtual.skin import draw_skin, relief
 from ..capture.virtual.studio import rng_of
-from ..core.arrays import AnyFloats, Bools, Bytes, Floats32
+from ..core.arrays import AnyFloats, Bools, Bytes, Floats, Floats32
 from ..core.console import track
 from ..core.errors import InputError
 from ..core.facemodel.model import FaceModel
 from ..core.facemodel.procedural import procedural_head
 from ..core.imaging.imageio import write_image
 from ..dataset.bake.chart import chart
-from .hrn_bench_fit import NOISE_PX, SingleView, single_view
+from .heads.people import NOISE_PX
+from .hrn_bench_fit import SingleView, single_view
 
 if TYPE_CHECKING:
     from ..reconstruct.align import Crop
     from ..reconstruct.facetensors import FaceTensors
+    from ..reconstruct.hrnmethod import HrnMethod
     from ..reconstruct.networks.deretouch import DeretouchNet
 
 SHARE = 0.05
@@ -42,6 +44,9 @@ _BESIDE = 3  # texels a side of what a spot's edge reaches
 _NEAR = 9  # texels a side round spots that are not skin without spots
 _SHOWN_MM = 0.25
 _SEEN = 0.5
+_ALL_BELIEVED = 1e3  # of colours in [0, 1]: no gap is too large
+OWN_LOSS, PLAIN_LOSS = "own", "plain"
+"""Of the fit: with weights that let go of what fits too badly, and without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +70,18 @@ def spots_gain(
     seed: int,
     *,
     deretoucher: "DeretouchNet | None" = None,
+    hrn: "HrnMethod | None" = None,
     model: FaceModel | None = None,
     out: Path | None = None,
 ) -> dict[str, float]:
-    """Measure what spots do to the displacement that the fit finds.
+    """Measure what spots do to the displacement that is found.
 
     Parameters
     ----------
     deretoucher : DeretouchNet, optional
         The one that comes with facekit by default.
+    hrn : HrnMethod, optional
+        Trained networks that look at the same photographs.
     model : FaceModel, optional
         Of people and fit; the built-in head by default.
     out : Path, optional
@@ -83,16 +91,22 @@ def spots_gain(
     Returns
     -------
     dict
+        Root mean squares over the texels of all spots, and those beside them:
+
         `spots.error_off_mm`, `spots.error_on_mm`
-            Root mean square over the texels of all spots, and those beside them, of displacement
-            found with spots minus displacement found without any and without the network; the
-            network off, and on. `spots.gain`: by how much the second is smaller.
-        `spots.truth_off_mm`, `spots.truth_on_mm`
-            The same against the true relief, the mean difference taken out. Most of it is what
-            shading does not tell, with spots or without: `spots.truth_plain_mm`.
-        `spots.harm_mm`
-            Root mean square of what the network changes off the spots, of the photograph without
-            any; beside `spots.relief_mm`, the root mean square of what is found there.
+            Displacement that the fit finds with spots, minus that without any and without the
+            network; the network off, and on. `spots.gain`: by what share the second is smaller.
+        `spots.plain_loss_error_off_mm`, `spots.plain_loss_error_on_mm`, `spots.plain_loss_gain`
+            The same of a fit whose photometric loss believes all colours alike, as HRN's does,
+            in place of the weights by which ours lets go of what is much too dark.
+        `spots.truth_off_mm`, `spots.truth_on_mm`, `spots.truth_gain`
+            As the first three, against the true relief, the mean difference taken out. Most of
+            it is what shading does not tell, with spots or without: `spots.truth_plain_mm`.
+        `spots.hrn_error_mm`
+            As the first, of `hrn`; its displacement network does without the other one.
+
+        Over the texels off the spots: `spots.harm_mm`, what the network changes of the
+        photograph without any; beside `spots.relief_mm`, what is found there.
         `spots.n_texels`, `spots.subjects`
 
     Raises
@@ -106,16 +120,34 @@ def spots_gain(
     network = shipped_network() if deretoucher is None else deretoucher
     face = face_tensors(procedural_head() if model is None else model)
     laid_out = fit_model_of(face)
-    rows = []
+    rows, people = [], []
     for number in track(range(n_subjects), "spots"):
         person = spotted_person(
             face, seed=seed * 1000 + number, size=_MAP, anywhere=number % 2 == 1
         )
         found, valid = _displacements(person, face, laid_out, network)
         rows.append(_errors(person, found, valid))
+        people.append(person)
         if out is not None:
-            write_image(out / f"spots_{number:02d}.png", _picture(person, found))
-    return _summary(rows)
+            write_image(out / f"spots_{number:02d}.png", _picture(person, found[OWN_LOSS]))
+    told = _summary(rows)
+    return told if hrn is None else told | {"spots.hrn_error_mm": spot_error_mm(hrn, people)}
+
+
+def spot_error_mm(method: "HrnMethod", people: Sequence[SpottedPerson]) -> float:
+    """Return what spots of the skin do to the displacement of trained networks, mm.
+
+    Root mean square, over texels of spots and those beside them, of the displacement found in a
+    photograph with spots minus that found in the same photograph without.
+    """
+    total, n = 0.0, 0
+    for person in people:
+        maps, sure = zip(*(_by_networks(method, person.crops[name]) for name in ("spots", "plain")),
+                         strict=True)  # fmt: skip
+        at = person.spots & sure[0] & sure[1]
+        total += float(((maps[0] - maps[1])[at] ** 2).sum())
+        n += int(at.sum())
+    return float(np.sqrt(total / max(n, 1)))
 
 
 def shipped_network() -> "DeretouchNet":
@@ -186,31 +218,50 @@ def _crop(view: SingleView, image: AnyFloats | Bytes, face: "FaceTensors", seed:
     return align(image, view.landmarks + noise, size=_CROP_PX, reference5=reference)
 
 
+def _by_networks(method: "HrnMethod", crop: "Crop") -> tuple[Floats, Bools]:
+    """Return the displacement (n, n), mm, of one photograph of a person, and where it is sure."""
+    from ..reconstruct.hrnmethod import forward
+
+    size = method.hrn.camera.size
+    small = cv2.resize(crop.image, (size, size), interpolation=cv2.INTER_AREA)
+    out = forward(method.hrn, np.asarray(small, np.float32), crop.image)
+    return out.displacement_mm()[0].double().numpy(), out.valid[0, 0].numpy() > _SEEN
+
+
 def _displacements(
     person: SpottedPerson, face: "FaceTensors", laid_out: Any, network: "DeretouchNet"
-) -> tuple[dict[str, Floats32], Bools]:
-    """Return the displacements (n, n), mm, that are found, and where one is."""
+) -> tuple[dict[str, dict[str, Floats32]], Bools]:
+    """Return the displacements (n, n), mm, that each loss finds, and where there are any."""
     from ..reconstruct.fit import fit
     from ..reconstruct.fit_again import displacement_in
+    from ..reconstruct.fit_detail import DetailConfig
     from ..reconstruct.fitconfig import FitConfig
 
     found = fit(
         person.crops["plain"], face, FitConfig(detail=None), mask=person.mask, model=laid_out
     )
-    maps: dict[str, Floats32] = {}
+    size = len(person.spots)
     valid: Bools = np.ones(person.spots.shape, bool)
-    for name, used in (("plain", None), ("plain on", network), ("spots", None),
-                       ("spots on", network)):  # fmt: skip
-        maps[name], told = displacement_in(
-            person.crops[name.removesuffix(" on")], found, face, laid_out,
-            mask=person.mask, size=len(person.spots), deretoucher=used,
-        )  # fmt: skip
-        valid = valid & told
-    return maps, valid
+    losses: dict[str, dict[str, Floats32]] = {}
+    for loss, config in (
+        (OWN_LOSS, DetailConfig(map_size=size)),
+        (PLAIN_LOSS, DetailConfig(map_size=size, robust=_ALL_BELIEVED)),
+    ):
+        maps = losses[loss] = {}
+        for name, used in (("plain", None), ("plain on", network), ("spots", None),
+                           ("spots on", network)):  # fmt: skip
+            if loss == PLAIN_LOSS and name == "plain on":
+                continue
+            maps[name], told = displacement_in(
+                person.crops[name.removesuffix(" on")], found, face, laid_out,
+                mask=person.mask, config=config, deretoucher=used,
+            )  # fmt: skip
+            valid = valid & told
+    return losses, valid
 
 
 def _errors(
-    person: SpottedPerson, found: Mapping[str, Floats32], valid: Bools
+    person: SpottedPerson, found: Mapping[str, Mapping[str, Floats32]], valid: Bools
 ) -> dict[str, tuple[float, int]]:
     """Return sums of squares, mm², and over how many texels."""
     at, off = person.spots & valid, valid & ~person.near
@@ -219,14 +270,17 @@ def _errors(
     def squares(map_mm: Floats32, where: Bools) -> tuple[float, int]:
         return float((map_mm[where].astype(np.float64) ** 2).sum()), int(where.sum())
 
+    own, loose = found[OWN_LOSS], found[PLAIN_LOSS]
     return {
-        "error_off_mm": squares(found["spots"] - found["plain"], at),
-        "error_on_mm": squares(found["spots on"] - found["plain"], at),
-        "truth_off_mm": squares(found["spots"] - true, at),
-        "truth_on_mm": squares(found["spots on"] - true, at),
-        "truth_plain_mm": squares(found["plain"] - true, at),
-        "harm_mm": squares(found["plain on"] - found["plain"], off),
-        "relief_mm": squares(found["plain"], off),
+        "error_off_mm": squares(own["spots"] - own["plain"], at),
+        "error_on_mm": squares(own["spots on"] - own["plain"], at),
+        "plain_loss_error_off_mm": squares(loose["spots"] - loose["plain"], at),
+        "plain_loss_error_on_mm": squares(loose["spots on"] - loose["plain"], at),
+        "truth_off_mm": squares(own["spots"] - true, at),
+        "truth_on_mm": squares(own["spots on"] - true, at),
+        "truth_plain_mm": squares(own["plain"] - true, at),
+        "harm_mm": squares(own["plain on"] - own["plain"], off),
+        "relief_mm": squares(own["plain"], off),
     }
 
 
@@ -235,8 +289,10 @@ def _summary(rows: Sequence[Mapping[str, tuple[float, int]]]) -> dict[str, float
     for name in rows[0]:
         total, n = (sum(row[name][k] for row in rows) for k in (0, 1))
         told[f"spots.{name}"] = float(np.sqrt(total / max(n, 1)))
-    off = told["spots.error_off_mm"]
-    told["spots.gain"] = 1 - told["spots.error_on_mm"] / off if off > 0 else 0.0
+    for gain, of in (("gain", "error"), ("plain_loss_gain", "plain_loss_error"),
+                     ("truth_gain", "truth")):  # fmt: skip
+        off, on = told[f"spots.{of}_off_mm"], told[f"spots.{of}_on_mm"]
+        told[f"spots.{gain}"] = 1 - on / off if off > 0 else 0.0
     told["spots.n_texels"] = sum(row["error_off_mm"][1] for row in rows)
     told["spots.subjects"] = len(rows)
     return told

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .learned_bench_people import Group
+from .heads.people import Group
 from .stereo_bench_config import BUILT_IN, ICT
 
 _PARTS = (BUILT_IN, ICT, "model", *map(str, Group))

@@ -16,16 +16,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from ..capture.virtual.beyond import OffModelSubject, smooth_field
-from ..capture.virtual.layouts import Layout, draw_rig, load_layout
+from ..capture.virtual.layouts import draw_rig, load_layout
 from ..capture.virtual.lights import led_ring
 from ..capture.virtual.render import photograph
 from ..capture.virtual.scene import Scene, build_scene
 from ..capture.virtual.sensor import Optics
 from ..capture.virtual.studio import load_head, rng_of
-from ..capture.virtual.subject import Subject, draw_subject
 from ..core.arrays import Bools, Bytes, Floats
 from ..core.console import track
 from ..core.errors import InputError
@@ -35,17 +32,19 @@ from ..core.geometry.camera import Camera
 from ..core.geometry.mesh import Mesh
 from ..core.geometry.transform import Similarity
 from .face_distance import TrueFace
+from .heads.people import (
+    drawn_person,
+    footprint_mm,
+    found_landmarks,
+    landmark_sigma_px,
+    skin_about_face,
+    world_from_head,
+    yaw_of,
+)
 
 Answer = TypeVar("Answer")
 
-STRENGTH = 0.7  # sd of identity coefficients, as in the studio
-NOISE_PX = 1.5  # of landmarks, where the face fills a crop of 224 px
-CROP_MM = 220.0  # that such a crop shows
 _VERSION = 1
-_TURNED_DEG = 82.0
-_PROFILE_DEG = 97.0  # points of the profile stay on the outline
-_MIDDLE_DEG = 6.0
-_HEAD_TURN_DEG, _HEAD_SHIFT_MM = 8.0, 40.0  # sd, in the cameras' world
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +106,10 @@ def make_case(path: Path, key: CaseKey) -> Path:
         megapixels=key.megapixels,
         rng=rng_of(key.seed, "rig"),
     )
-    subject = _subject(key)
+    subject = drawn_person(load_head(key.head), seed=key.seed, beyond_model_mm=key.beyond_model_mm)
     lights = led_ring(rng_of(key.seed, "lights"))
     scene = build_scene(
-        subject, lights, footprint_mm=_footprint(layout, rig.cameras),
+        subject, lights, footprint_mm=footprint_mm(layout, rig.cameras),
         rng=rng_of(key.seed, "light visibility"),
     )  # fmt: skip
     images, masks, landmarks, sigmas = [], [], [], []
@@ -121,18 +120,15 @@ def make_case(path: Path, key: CaseKey) -> Path:
         )
         images.append(picture.image)
         masks.append(np.isfinite(picture.depth))
-        sigma = _sigma_px(camera, marks)
-        noise = rng_of(key.seed, f"landmarks/{camera.name}").normal(0, sigma, (68, 2))
-        seen = landmarks_seen(marks, yaw_of(camera))
-        landmarks.append(np.where(seen[:, None], camera.project(marks)[0] + noise, np.nan))
-        sigmas.append(sigma)
+        landmarks.append(found_landmarks(camera, marks, seed=key.seed))
+        sigmas.append(landmark_sigma_px(camera, marks))
     arrays = {
         "images": np.stack(images), "masks": np.packbits(np.stack(masks), axis=-1),
         "landmarks": np.stack(landmarks), "sigma_px": np.array(sigmas),
         "yaw_deg": np.array([yaw_of(camera) for camera in rig]),
         "vertices": subject.vertices(), **_surface_arrays(scene, subject.model),
     }  # fmt: skip
-    world = _world_from_head(rng_of(key.seed, "world"))
+    world = world_from_head(rng_of(key.seed, "world"))
     about = {
         "version": _VERSION,
         "key": _record(key),
@@ -195,67 +191,14 @@ def load_truth(path: Path) -> CaseTruth:
     return _read(path, read)
 
 
-def yaw_of(camera: Camera) -> float:
-    """Return from where a camera looks at the head, degrees; its world is the head frame."""
-    return float(np.degrees(np.arctan2(camera.center[0], camera.center[2])))
-
-
-def landmarks_seen(marks: Floats, yaw_deg: float) -> Bools:
-    """Return (68,) which landmarks (68, 3), head frame, a detector finds from `yaw_deg`.
-
-    By the side of the head that they lie on: what is turned away a little less than the
-    outline is still found, hidden by the nose or not, as detectors do.
-    """
-    side = np.degrees(np.arctan2(marks[:, 0], marks[:, 2]))
-    limit = np.where(np.abs(side) < _MIDDLE_DEG, _PROFILE_DEG, _TURNED_DEG)
-    return np.asarray(np.abs(side - yaw_deg) < limit)
-
-
-def _subject(key: CaseKey) -> Subject:
-    subject = draw_subject(
-        load_head(key.head),
-        identity_rng=rng_of(key.seed, "identity"),
-        skin_rng=rng_of(key.seed, "skin"),
-        strength=STRENGTH,
-    )
-    if not key.beyond_model_mm:
-        return subject
-    field_seed = int(rng_of(key.seed, "beyond the model").integers(1 << 30))
-    return OffModelSubject(
-        model=subject.model,
-        identity=subject.identity,
-        skin=subject.skin,
-        beyond=smooth_field(subject.model.mean, sd_mm=key.beyond_model_mm, seed=field_seed),
-    )
-
-
-def _footprint(layout: Layout, cameras: tuple[Camera, ...]) -> float:
-    places = zip(cameras, layout.cameras, strict=True)
-    return float(min(place.distance_mm / camera.K[0, 0] for camera, place in places))
-
-
-def _sigma_px(camera: Camera, marks: Floats) -> float:
-    """Return the landmarks' noise, px of the photograph."""
-    depth = float(camera.project(marks.mean(axis=0))[1])
-    return NOISE_PX * CROP_MM / 224 * float(camera.K[0, 0]) / depth
-
-
 def _surface_arrays(scene: Scene, model: FaceModel) -> dict[str, Any]:
     """Return the surface about the face: some of the fine triangles, and which are scored."""
-    about = np.asarray(model.regions["face"][model.faces].any(axis=1))
-    kept = np.repeat(about, len(scene.surface.faces) // len(model.faces))
-    kept |= scene.frontal
-    skin = Mesh(vertices=scene.surface.vertices, faces=scene.surface.faces).selected(kept)
+    skin = skin_about_face(scene, model)
     return {
-        "skin_vertices": skin.vertices,
-        "skin_faces": skin.faces,
-        "scored": scene.frontal[kept],
+        "skin_vertices": skin.mesh.vertices,
+        "skin_faces": skin.mesh.faces,
+        "scored": skin.scored,
     }
-
-
-def _world_from_head(rng: np.random.Generator) -> Similarity:
-    turn = Rotation.from_rotvec(np.radians(rng.normal(0, _HEAD_TURN_DEG, 3)))
-    return Similarity(scale=1.0, R=turn.as_matrix(), t=rng.normal(0, _HEAD_SHIFT_MM, 3))
 
 
 def _record(key: CaseKey) -> dict[str, Any]:

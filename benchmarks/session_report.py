@@ -38,10 +38,14 @@ from ..core.report import (
 from ..dataset.build import SUMMARY
 from .rig_accuracy import CalibrationAccuracy, calibration_error
 from .session_calibration import calibration_section
+from .session_cameras import cameras_section
+from .session_compare import compare_section
 from .session_contact import contact_section
+from .session_coverage import coverage_section
 from .session_maps import maps_section
 from .session_photos import photographs_section, subject_strip
 from .session_plots import timing_plot
+from .session_provenance import find_stages, provenance_section
 from .session_quality import Quality, find_quality
 from .session_stability import find_stability, stability_section, unsteady
 from .session_surface import Surface, renders, surface_section, view_section
@@ -80,6 +84,7 @@ def write_report(
     *,
     calibration_folder: Path | None = None,
     build_folder: Path | None = None,
+    compare_folder: Path | None = None,
     out: Path,
 ) -> Path:
     """Write one self-contained HTML page; return its path.
@@ -90,6 +95,8 @@ def write_report(
         Holds `rig.json`, perhaps `residuals.json`.
     build_folder : Path, optional
         Holds `<take>/mesh.ply`, perhaps maps of every view.
+    compare_folder : Path, optional
+        Another build of the session, to be held against this one.
     out : Path
         The HTML file.
 
@@ -108,15 +115,28 @@ def write_report(
         surface_section(made.surfaces, has_truth=made.truth is not None),
         contact_section(made.session, made.surfaces, made.rig, build_folder=build_folder,
                         upright=made.upright),
+        coverage_section(made.surfaces),
         maps_section(_built_takes(build_folder), build_folder),
         view_section(made.surfaces, made.rig and made.rig.moved(made.upright)),
+        cameras_section(made.session, made.quality, made.calibration_folder,
+                        _built_takes(build_folder)),
         calibration_section(made.session, made.rig, calibration_folder, made.rig_accuracy,
                             upright=made.upright, subject=_subject_points(made)),
         stability_section(made.stability, has_rig=made.rig is not None),
         views_section(made.session, build_folder, made.rig),
         photographs_section(made.session, made.quality),
         _timing_section(made),
+        provenance_section(
+            find_stages([made.session.folder, calibration_folder, build_folder]),
+            version=__version__,
+        ),
     ]  # fmt: skip
+    if compare_folder is not None:
+        compared = compare_section(
+            made.surfaces, build_folder, compare_folder, upright=made.upright,
+            truth=made.truth, rig_accuracy=made.rig_accuracy,
+        )  # fmt: skip
+        sections.insert(1, compared)
     return write_page(
         out,
         title=made.session.name,

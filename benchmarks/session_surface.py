@@ -28,7 +28,7 @@ from .mesh_accuracy import COMPLETE_WITHIN_MM, MeshAccuracy
 from .session_plots import error_plots
 
 _YAWS = (-55.0, 0.0, 55.0)
-_MAX_FACES = 40_000  # of the view: 2 MB of page
+_MAX_FACES = 200_000  # of the view: 4 MB of page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def _surface_blocks(surface: Surface) -> list[Block]:
     blocks: list[Block] = []
     accuracy = surface.accuracy
     if accuracy is not None:
-        limit = _nice_limit(accuracy.p90_mm)
+        limit = nice_limit(accuracy.p90_mm)
         shown = np.where(accuracy.measured, accuracy.signed_mm, np.nan)
         blocks.append(
             Gallery(
@@ -153,6 +153,6 @@ def view_section(surfaces: Sequence[Surface], rig: Rig | None) -> Section:
     return Section(title="3D view", blocks=[page])
 
 
-def _nice_limit(value: float) -> float:
+def nice_limit(value: float) -> float:
     """Return the next of 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5 mm."""
     return next((limit for limit in (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0) if limit >= value), 5.0)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from ..core.config import to_mapping
 from ..core.errors import InputError
-from ..core.files import StageKey, stage_run
+from ..core.files import StageKey, in_use, stage_run
 from .attachments import sums_of, with_companions, with_masks
 from .boards import parse_board
 from .consistency import Draft, DraftTake, check_moved, check_rig
@@ -45,6 +45,7 @@ from .store import (
     save_sums,
     store_originals,
 )
+from .tombstones import refuse_erased
 
 log = logging.getLogger(__name__)
 
@@ -113,12 +114,14 @@ def ingest(source: Path, out: Path, config: IngestConfig | None = None) -> Inges
     ------
     InputError
         The source holds nothing usable (the first reason is named), cameras and takes cannot
-        be told apart, an option names none of them, or `out` holds another session.
+        be told apart, an option names none of them, `out` holds another session, or the subject
+        was erased from there.
     """
     config = config or IngestConfig()
     _check_paths(source, out)
     rules = [_kind_rule(text) for text in config.kinds]
     consent = None if config.subject is None else read_consent(config.subject)
+    refuse_erased(out, pseudonym=consent.pseudonym if consent is not None else None)
     scan = scan_source(source, masks=config.masks, leave=out.resolve(), pairs=config.pairs)
     draft, photos, duplicates, scan = _draft(source, scan, config)
     _check_rules(rules, draft)
@@ -127,8 +130,9 @@ def ingest(source: Path, out: Path, config: IngestConfig | None = None) -> Inges
     planned = {
         _place(take, camera): photo for take in draft.takes for camera, photo in take.shots.items()
     }
+    refuse_erased(out, photographs=[photo.found.sha256 for photo in planned.values()])
     check_room(out, planned)
-    with stage_run(out, _key(config, planned)) as run:
+    with stage_run(out, _key(config, planned)) as run, in_use(out):
         stored = store_originals(out, planned)
         if consent is not None:
             save_consent(out, consent)

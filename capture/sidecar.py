@@ -7,7 +7,6 @@ facekit's to know.
 
 import datetime
 import json
-import os
 import re
 import secrets
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from typing import Any
 
 from ..core.config import from_mapping, load_yaml
 from ..core.errors import ConfigError, InputError, SchemaError
-from ..core.files import atomic_path, read_json, write_text
+from ..core.files import read_json, write_private_text, write_text
 
 CONSENT_FILE = "restricted/consent.json"
 CONSENT_FORMAT = "facekit-consent"
@@ -137,11 +136,7 @@ def save_consent(folder: Path, consent: Consent) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.parent.chmod(0o700)
     values = {"format": CONSENT_FORMAT, "version": CONSENT_VERSION, **asdict(consent)}
-    with atomic_path(path) as part:
-        # private from its first byte on
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(json.dumps(values, indent=1) + "\n")
+    write_private_text(path, json.dumps(values, indent=1) + "\n")
     return path
 
 

@@ -1,4 +1,4 @@
-"""Files that the user supplies (face models, checkpoints, detectors): kept, found, verified.
+"""Files that the user supplies (face models, checkpoints, benchmarks): kept, found, verified.
 
 Registered assets live under `$FACEKIT_ASSETS` or `~/.local/share/facekit/assets`, a folder a
 kind: `asset.json` beside a folder with the copied files, named by their content.
@@ -8,6 +8,8 @@ kind: `asset.json` beside a folder with the copied files, named by their content
 
 `asset.json` is written last and atomically, so that a kind is always either the old or the new
 one. What a file of a kind must hold is checked by whoever reads it.
+
+Data of benchmarks are gigabytes: their folder stays where it is, and `data.json` names it.
 """
 
 import os
@@ -22,7 +24,9 @@ from .errors import InputError, SchemaError
 from .files import hash_of, read_json, sha256_file, write_json
 
 RECORD = "asset.json"
+DATA_RECORD = "data.json"
 _FORMAT = "facekit-asset"
+_DATA_FORMAT = "facekit-asset-data"
 _VERSION = 1
 
 LICENCES: Mapping[str, str] = {
@@ -39,6 +43,22 @@ LICENCES: Mapping[str, str] = {
     "their trainer says",
 }
 """Kind -> whose it is and on what terms, as far as is known; not legal advice."""
+
+DATA_LICENCES: Mapping[str, str] = {
+    "realy": "REALY: of Headspace (University of York), by its agreement, academic use; scans "
+    "may not be passed on",
+    "now": "NoW: Max Planck Society, non-commercial research, by registration",
+    "facescape": "FaceScape: Nanjing University, by its agreement, non-commercial research",
+    "esrc": "ESRC 3D face database: University of Stirling, by its agreement",
+    "micc": "MICC Florence: University of Florence, by its request form, research only",
+}
+"""Benchmark -> whose its data are and on what terms; not legal advice."""
+
+_DATA_PARTS: Mapping[str, tuple[str, ...]] = {
+    "realy": ("REALY_HIFI3D_keypoints", "REALY_scan_region"),
+    "now": ("scans", "scans_lmks_onlypp"),
+}
+"""Benchmark -> folders that its data have at the least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +189,70 @@ def verify_asset(asset: Asset) -> list[str]:
         elif sha256_file(path) != expected:
             wrong.append(f"{path}: changed since it was registered; register it again")
     return wrong
+
+
+def register_data(kind: str, folder: Path) -> Path:
+    """Remember a benchmark's data folder, which stays where it is; return its full path.
+
+    Raises
+    ------
+    InputError
+        It is no folder, is empty, or lacks what the benchmark's data have.
+    """
+    if kind not in DATA_LICENCES:
+        raise InputError(f"{kind}: no benchmark with data; there are {', '.join(DATA_LICENCES)}")
+    wrong = _wrong_with_data(kind, folder)
+    if wrong:
+        raise InputError(wrong)
+    path = folder.resolve()
+    record = {
+        "format": _DATA_FORMAT,
+        "version": _VERSION,
+        "kind": kind,
+        "folder": str(path),
+        "licence": DATA_LICENCES[kind],
+    }
+    write_json(assets_folder() / kind / DATA_RECORD, record)
+    return path
+
+
+def find_data(kind: str) -> Path | None:
+    """Return the registered data folder of a benchmark; None when there is none.
+
+    Raises
+    ------
+    InputError
+        It has gone since, or its record cannot be read.
+    """
+    record_path = assets_folder() / kind / DATA_RECORD
+    if not record_path.is_file():
+        return None
+    record = read_json(record_path, format_name=_DATA_FORMAT, version=_VERSION)
+    folder = record.get("folder")
+    if not isinstance(folder, str):
+        raise SchemaError(f"{record_path}: names no folder; register {kind} again")
+    wrong = _wrong_with_data(kind, Path(folder))
+    if wrong:
+        raise InputError(f"{wrong}; moved since? facekit assets add {kind} FOLDER")
+    return Path(folder)
+
+
+def registered_data() -> tuple[str, ...]:
+    """Return the benchmarks whose data are registered, sorted."""
+    folder = assets_folder()
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(p.name for p in folder.iterdir() if (p / DATA_RECORD).is_file()))
+
+
+def _wrong_with_data(kind: str, folder: Path) -> str | None:
+    """Return what is wrong with a data folder, a sentence; None when all is well."""
+    if not folder.is_dir():
+        return f"{folder}: no such folder of {kind} data"
+    if not any(folder.iterdir()):
+        return f"{folder}: empty; the {kind} data are not here"
+    absent = [name for name in _DATA_PARTS.get(kind, ()) if not (folder / name).is_dir()]
+    return f"{folder}: no folder {absent[0]} in it; not the {kind} data" if absent else None
 
 
 def _asset(record: Any, home: Path) -> Asset:

@@ -1,5 +1,6 @@
-"""Atomic writes, content hashes, JSON, and the `stage.json` record beside every output."""
+"""Atomic writes, content hashes, JSON, who is at work where, and the `stage.json` record."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -7,7 +8,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,17 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def write_private_text(path: Path, text: str) -> None:
+    """Write UTF-8 `text` that its owner alone can read, atomically and down to the disk."""
+    with atomic_path(path) as part:
+        # private from its first byte on
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically; NaN and infinities are refused."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
@@ -90,6 +102,33 @@ def read_json(path: Path, *, format_name: str | None = None, version: int | None
                 f"but this facekit reads version {version}"
             )
     return value
+
+
+@contextmanager
+def in_use(folder: Path, *, alone: bool = False) -> Iterator[None]:
+    """Let other processes know that this one is at work in `folder`, which has to be there.
+
+    Several may be, but none beside one that has to be `alone`. The lock is on the folder itself:
+    it leaves no file, and ends with the process. Some network file systems have no locks; there
+    nobody is kept out.
+
+    Raises
+    ------
+    InputError
+        Another process is at work there.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"{folder}: another process is at work there; wait until it has ended"
+                ) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def stays_inside(name: str) -> bool:

@@ -2,13 +2,15 @@
 
 A page is built from blocks and written as one file that opens offline: pictures are data
 URIs, styles stand inline, nothing is fetched. Text is escaped; only pages given to
-`Page3D` are taken as HTML, and those are shut into a frame of their own.
+`Page3D` are taken as HTML, and those are shut into a frame of their own. A policy in the page
+itself holds the browser to that: no address is asked for, no script runs but those of the 3D
+views, by their hashes.
 """
 
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import resources
@@ -25,6 +27,7 @@ from .arrays import Bytes, Image
 from .errors import InputError
 from .files import write_text
 from .rendering.colormap import ColorMap
+from .rendering.packedpage import packed, policy
 
 
 class Status(StrEnum):
@@ -157,6 +160,11 @@ class Page3D:
     """px."""
     kind: str = field(default="page3d", init=False)
 
+    @property
+    def packed(self) -> str:
+        """The page as it stands in the file."""
+        return packed(self.html)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
@@ -213,8 +221,19 @@ def render_page(
     environment.tests["numeric"] = _is_numeric
     environment.filters["cell"] = _cell_text
     return environment.get_template("report.html.j2").render(
-        title=title, subtitle=subtitle, footer=footer, sections=sections, css=sources["report.css"]
-    )
+        title=title, subtitle=subtitle, footer=footer, sections=sections,
+        css=sources["report.css"],
+        policy=policy(page.html for section in sections for page in _pages(section.blocks)),
+    )  # fmt: skip
+
+
+def _pages(blocks: Sequence[Block]) -> Iterator[Page3D]:
+    """Yield the pages among blocks, also those that are folded away."""
+    for block in blocks:
+        if isinstance(block, Page3D):
+            yield block
+        elif isinstance(block, Fold):
+            yield from _pages(block.blocks)
 
 
 def picture(
@@ -222,7 +241,7 @@ def picture(
     caption: str = "",
     *,
     max_size: int | None = None,
-    quality: int = 86,
+    quality: int = 82,
     lossless: bool = False,
     status: Status = Status.NONE,
     width: int | None = None,
@@ -309,7 +328,7 @@ def _data_uri(mime: str, content: bytes) -> str:
 
 def _is_numeric(cell: Cell) -> bool:
     if isinstance(cell, str):
-        return re.fullmatch(r"[-+−]?\d[\d.,]*", cell) is not None
+        return re.fullmatch(r"–|[-+−]?\d[\d.,]*", cell) is not None
     return isinstance(cell, (int, float))
 
 

@@ -18,6 +18,7 @@ from ..core.console import track
 from ..core.errors import ConfigError
 from ..core.facemodel.load import MODEL_NAMES, load_face_model
 from ..core.facemodel.model import FaceModel
+from ..core.files import in_use
 from ..core.geometry.camera import Rig
 from .bake.config import BakeConfig
 from .bake.maps import Base
@@ -125,11 +126,22 @@ def build_ground_truth(
     mine = wanted if shard is None else shard.of(wanted)
     if not mine:
         return {"session": session.name, "takes": {}, "failed": {}}
-    summary = build_dataset(session, rig, out, config, takes=[take.id for take in mine], jobs=jobs)
-    summary |= _origin(session, rig_file, out, config.model)
-    write_summary(out, session, summary)
-    if model is None:
-        return summary
+    with in_use(session.folder):  # nobody may erase it meanwhile
+        summary = build_dataset(
+            session, rig, out, config, takes=[take.id for take in mine], jobs=jobs
+        )
+        summary |= _origin(session, rig_file, out, config.model)
+        write_summary(out, session, summary)
+        if model is None:
+            return summary
+        return _with_model(session, rig, out, config, model, wanted, shard, summary)
+
+
+def _with_model(
+    session: Session, rig: Rig, out: Path, config: GroundTruthConfig, model: FaceModel,
+    wanted: Sequence[Take], shard: Shard | None, summary: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Lay the model on all meshes once they are there, and bake; return the summary."""
     before = told_before(out, session)
     left = [take for take in wanted if take.id not in before["failed"]]
     meshed = [take for take in left if _has_mesh(out / take.id)]

@@ -51,10 +51,10 @@ from .stereo.visibility import SeenBy
 GOOD_PX = 0.35
 """Standard deviation of a measurement that informs by one half, root of `v0`."""
 
-_EXPONENT = 3.0  # of the pooled information; 2 and 4 fit almost as well
+EXPONENT = 3.0  # of the pooled information; 2 and 4 fit almost as well
 _MATCHING_PX = 0.0172  # where every measurement informs fully: fitted on four virtual heads
 _LEAST_INFORMATION = 0.05  # below, the surface is bridged, and distance says more
-_PATCH_RADIUS_PX = 1.75  # of the sweep's patches, as they are weighted
+PATCH_RADIUS_PX = 1.75  # of the sweep's patches, as they are weighted
 _AIM_PX = 0.03  # of views to each other; what a good calibration leaves
 _MOST_DISPLACED_PX = 0.1  # of a view that still takes part; more costs correlation
 _BRIDGED = 2.0  # variance gained per footprint of distance from what was measured, px²
@@ -99,8 +99,8 @@ def surface_sigma(swept: Swept, centers: Floats, *, displaced_px: Floats | None 
         smoothed(information(swept.score, swept.curvature), graph, n_passes=_POOLING_PASSES),
         np.float32(_LEAST_INFORMATION),
     )
-    variance = _MATCHING_PX**2 / pooled**_EXPONENT
-    variance += _PATCH_RADIUS_PX**2 * _turning(normals, graph)
+    variance = _MATCHING_PX**2 / pooled**EXPONENT
+    variance += PATCH_RADIUS_PX**2 * _turning(normals, graph)
     aim = np.full(len(centers), _AIM_PX**2)
     if displaced_px is not None:
         aim += np.minimum(displaced_px, _MOST_DISPLACED_PX) ** 2

@@ -25,7 +25,7 @@ def displacement_in(
     model: FitModel,
     *,
     mask: AnyFloats,
-    size: int,
+    config: DetailConfig,
     deretoucher: "DeretouchNet | None" = None,
 ) -> tuple[Floats32, Bools]:
     """Find the relief that a crop shows on a face whose shape, pose and light are known.
@@ -36,13 +36,14 @@ def displacement_in(
         Of the same field as the one that `found` was fitted to.
     mask : (S, S)
         1 on what is to be trusted of it.
-    size : int
-        Texels a side.
+    deretoucher : DeretouchNet, optional
+        As `fit_detail` takes it.
 
     Returns
     -------
-    displacement : (size, size) mm, + outward
-    valid : (size, size)
+    displacement : (n, n) mm, + outward
+        n = `config.map_size`.
+    valid : (n, n)
         Where the crop tells one.
     """
     R, t = (torch.from_numpy(part.astype(np.float32)) for part in (found.R, found.t))
@@ -50,7 +51,7 @@ def displacement_in(
     picture = torch.from_numpy(crop.image).permute(2, 0, 1)[None].contiguous()
     detail = fit_detail(
         face, found.mid, R, t, found.camera, picture, found.vertex_albedo,
-        found.coefficients.gamma, config=DetailConfig(map_size=size), trusted=trusted,
+        found.coefficients.gamma, config=config, trusted=trusted,
         region=torch.from_numpy(model.region.astype(np.float32)), deretoucher=deretoucher,
     )  # fmt: skip
     displacement = MODEL_UNIT_MM * as_array(detail.displacement[0, 0])

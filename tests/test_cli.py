@@ -19,9 +19,10 @@ from facekit.calibration.commands import RIG_FORMATS
 from facekit.core import commandline
 from facekit.core.errors import CalibrationError, InputError, MissingDependencyError
 from facekit.core.facemodel.commands import assets
+from facekit.dataset.plan.commands import rig
 from facekit.reconstruct.train.commands import train
 
-GROUPS = {"assets": assets, "bench": bench, "train": train}
+GROUPS = {"assets": assets, "bench": bench, "rig": rig, "train": train}
 COMMANDS = [
     *((name,) for name in sorted(cli.main.commands) if name not in GROUPS),
     *((group, name) for group, members in GROUPS.items() for name in sorted(members.commands)),

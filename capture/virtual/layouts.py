@@ -1,6 +1,7 @@
 """Rig layouts: where the cameras stand, from YAML; drawn into a `Rig` with small imperfections."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -95,6 +96,16 @@ def _check_place(place: CameraPlace, *, where: str) -> None:
 
 def draw_rig(layout: Layout, *, megapixels: float, rng: np.random.Generator) -> Rig:
     """Place the cameras, each a little off as real mountings and lenses are."""
+    return _placed(layout, megapixels, lambda sd, n: rng.normal(0, sd, n))
+
+
+def nominal_rig(layout: Layout, *, megapixels: float) -> Rig:
+    """Place the cameras exactly as the layout says."""
+    return _placed(layout, megapixels, lambda sd, n: np.zeros(n))
+
+
+def _placed(layout: Layout, megapixels: float, off: Callable[[float, int], Floats]) -> Rig:
+    """Place the cameras; `off` tells by how much n numbers of a standard deviation are off."""
     aspect = layout.sensor_width_mm / layout.sensor_height_mm
     height = round(np.sqrt(megapixels * 1e6 / aspect))
     width = round(height * aspect)
@@ -103,15 +114,15 @@ def draw_rig(layout: Layout, *, megapixels: float, rng: np.random.Generator) -> 
     for i, place in enumerate(layout.cameras):
         yaw, pitch = np.radians([place.yaw_deg, place.pitch_deg])
         away = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-        center = target + place.distance_mm * away + rng.normal(0, layout.position_spread_mm, 3)
-        pose = look_at(center, target + rng.normal(0, layout.aim_spread_mm, 3))
-        pose = _rolled(pose, np.radians(place.roll_deg + rng.normal(0, 0.5)))
+        center = target + place.distance_mm * away + off(layout.position_spread_mm, 3)
+        pose = look_at(center, target + off(layout.aim_spread_mm, 3))
+        pose = _rolled(pose, np.radians(place.roll_deg + float(off(0.5, 1)[0])))
         # a lens focused at d images with f (1 + f / (d - f))
         image_mm = place.focal_mm * (1 + place.focal_mm / (place.distance_mm - place.focal_mm))
-        f = width * image_mm / layout.sensor_width_mm * (1 + rng.normal(0, layout.focal_spread))
-        shift = rng.normal(0, layout.principal_point_spread * width, 2)
+        f = width * image_mm / layout.sensor_width_mm * (1 + float(off(layout.focal_spread, 1)[0]))
+        shift = off(layout.principal_point_spread * width, 2)
         K = np.array([[f, 0, width / 2 + shift[0]], [0, f, height / 2 + shift[1]], [0, 0, 1]])
-        lens = np.array(layout.distortion) * (1 + rng.normal(0, 0.1, 4))
+        lens = np.array(layout.distortion) * (1 + off(0.1, 4))
         cameras.append(
             Camera(
                 name=f"cam{i:02d}",

@@ -24,6 +24,7 @@ _RESNETS: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, int, int]] = {
     # side of the grid of features that the heads see
     "resnet18_half": ((2, 2, 2, 2), (3, 3), 1, 32, 1),
     "resnet18_half_grid": ((2, 2, 2, 2), (3, 3), 1, 32, 4),
+    "resnet18_half_grid7": ((2, 2, 2, 2), (3, 3), 1, 32, 7),
     "resnet18": ((2, 2, 2, 2), (3, 3), 1, 64, 1),
     "resnet34": ((3, 4, 6, 3), (3, 3), 1, 64, 1),
     "resnet50": ((3, 4, 6, 3), (1, 3, 1), 4, 64, 1),

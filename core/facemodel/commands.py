@@ -10,6 +10,7 @@ from ..commandline import IN_PATH, json_option, show
 
 _KINDS = ("bfm", "flame", "ict", "yunet", "facemesh", "hrn", "deretouch")
 _CHECKPOINTS = ("hrn", "deretouch")
+_DATA = ("realy", "now", "facescape", "esrc", "micc")
 
 
 @click.group()
@@ -18,7 +19,7 @@ def assets() -> None:
 
 
 @assets.command()
-@click.argument("kind", type=click.Choice(_KINDS))
+@click.argument("kind", type=click.Choice((*_KINDS, *_DATA)))
 @click.argument("path", type=IN_PATH)
 @click.option("--uv", type=IN_PATH, help="bfm: bfm_uvs2.npy; flame: FLAME_texture.npz or the OBJ.")
 @click.option(
@@ -31,6 +32,9 @@ def add(kind: str, path: Path, uv: Path | None, landmarks: Path | None, as_json:
     Face models are loaded once to see that they are whole. FLAME's pickle is never kept: its
     numbers are, read without running anything in it. Weights of networks (hrn, deretouch) are
     checked tensor by tensor.
+
+    The data folder of a benchmark (realy, now, facescape, esrc, micc) is not copied: it stays
+    where it is, and `facekit eval` finds it there.
     """
     with tempfile.TemporaryDirectory(prefix="facekit-assets-") as scratch:
         added = add_asset(kind, path, uv=uv, landmarks=landmarks, scratch=Path(scratch))
@@ -41,13 +45,24 @@ def add(kind: str, path: Path, uv: Path | None, landmarks: Path | None, as_json:
 @json_option
 def list_assets(as_json: bool) -> None:
     """List what is registered, with its licence."""
-    from ..assets import assets_folder, load_asset, registered_assets
+    from ..assets import (
+        DATA_LICENCES,
+        assets_folder,
+        load_asset,
+        registered_assets,
+        registered_data,
+    )
 
     found = {kind: load_asset(kind) for kind in registered_assets()}
     entries = {
         kind: {"file": str(a.path), "source": a.source, "licence": a.licence}
         for kind, a in found.items()
         if a is not None
+    }
+    entries |= {
+        kind: {"file": _data_folder(kind), "source": "data", "licence": DATA_LICENCES[kind]}
+        for kind in registered_data()
+        if kind in DATA_LICENCES
     }
     show(as_json, "assets", {"folder": str(assets_folder()), "assets": entries})
 
@@ -57,9 +72,16 @@ def list_assets(as_json: bool) -> None:
 def verify(as_json: bool) -> None:
     """Compare every registered file with its checksum; exit code 2 where one differs.
 
-    Weights of networks are also checked as when they were added.
+    Weights of networks are also checked as when they were added; data of benchmarks must still
+    be where they were.
     """
-    from ..assets import load_asset, registered_assets, verify_asset
+    from ..assets import (
+        find_data,
+        load_asset,
+        registered_assets,
+        registered_data,
+        verify_asset,
+    )
     from ..errors import InputError
 
     wrong: dict[str, list[str]] = {}
@@ -69,6 +91,12 @@ def verify(as_json: bool) -> None:
             wrong[kind] = [] if found is None else verify_asset(found)
             if found is not None and kind in _CHECKPOINTS and not wrong[kind]:
                 _checkpoint(kind, found.path)
+        except InputError as error:
+            wrong[kind] = [str(error)]
+    for kind in registered_data():
+        try:
+            find_data(kind)
+            wrong[kind] = []
         except InputError as error:
             wrong[kind] = [str(error)]
     sentences = [sentence for found in wrong.values() for sentence in found]
@@ -95,13 +123,16 @@ def add_asset(
     InputError
         A file is not the kind it should be, or an option does not go with the kind.
     """
-    from ..assets import register_asset
+    from ..assets import DATA_LICENCES, register_asset, register_data
     from ..errors import InputError
 
     if uv is not None and kind not in ("bfm", "flame"):
         raise InputError(f"--uv {uv}: goes with bfm and flame, not with {kind}")
     if landmarks is not None and kind != "flame":
         raise InputError(f"--landmarks {landmarks}: goes with flame, not with {kind}")
+    if kind in _DATA:
+        folder = register_data(kind, path)
+        return {"kind": kind, "folder": str(folder), "licence": DATA_LICENCES[kind]}
     if kind in ("yunet", "facemesh"):
         files, told = _detector(kind, path)
     elif kind in _CHECKPOINTS:
@@ -110,6 +141,17 @@ def add_asset(
         files, told = _face_model(kind, path, uv, landmarks, scratch)
     asset = register_asset(kind, files, source=path.name)
     return {"kind": kind, "file": str(asset.path), "licence": asset.licence, **told}
+
+
+def _data_folder(kind: str) -> str:
+    """Return where the data of a benchmark are, or what is wrong with them."""
+    from ..assets import find_data
+    from ..errors import InputError
+
+    try:
+        return str(find_data(kind))
+    except InputError as error:
+        return str(error)
 
 
 def _face_model(

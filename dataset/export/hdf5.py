@@ -20,7 +20,7 @@ from ...capture.sidecar import Purpose
 from ...core.console import track
 from ...core.errors import InputError
 from ...core.facemodel.model import FaceModel
-from ...core.files import hash_of, read_json, sha256_file, write_json, write_text
+from ...core.files import hash_of, in_use, read_json, sha256_file, write_json, write_text
 from ..build import EXPECTED, reason_of
 from ..manifest import MANIFEST, files_of, read_manifest, write_manifest
 from ..schema import NAME, VERSION
@@ -29,7 +29,7 @@ from ..store import CaptureRecord, write_shard
 from ..topologyfile import topology_of, write_topology
 from .datasheet import datasheet
 from .figures import capture_figures
-from .gathering import SourceTake, gather
+from .gathering import Gathered, SourceTake, gather
 from .provenance import config_of, sha256_of
 from .records import MOST_SIDE_PX, TakeResults, capture_record
 from .subjects import Subject, splits_of
@@ -110,6 +110,12 @@ def export_hdf5(builds: Sequence[Path], out: Path, config: ExportConfig) -> dict
     if config.image_px < 16:
         raise InputError(f"image_px: {config.image_px}, but photographs need 16 px and more")
     gathered = gather(builds, config.purpose, shards=out / "subjects")
+    out.mkdir(parents=True, exist_ok=True)
+    with in_use(out):
+        return _export(gathered, out, config)
+
+
+def _export(gathered: Gathered, out: Path, config: ExportConfig) -> dict[str, Any]:
     record = _known_export(out, config, [s.pseudonym for s in gathered.subjects])
     write_json(out / EXPORT_FILE, record)  # first: what is killed can be gone on with
     failed = dict(gathered.left_out)

@@ -139,9 +139,15 @@ def resnet18_half_grid() -> ResNet:
     return ResNet(BasicBlock, (2, 2, 2, 2), width=32, grid=4, reduction=2)
 
 
+def resnet18_half_grid7() -> ResNet:
+    """Return the same on whole pictures of 224 px, on a grid of 7 x 7: four times the cost."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), width=32, grid=7)
+
+
 BACKBONES: dict[str, Callable[[], ResNet]] = {
     "resnet18_half": resnet18_half,
     "resnet18_half_grid": resnet18_half_grid,
+    "resnet18_half_grid7": resnet18_half_grid7,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,

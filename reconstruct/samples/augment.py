@@ -37,6 +37,8 @@ class AugmentConfig:
     scale: float = 0.04  # most relative change
     roll_deg: float = 5.0  # most turn
     flip_share: float = 0.5  # of crops that are mirrored, where the face model is symmetric
+    warp_px: float = 0.0  # sd by which knots of a crop are bent, px of 224; resident samples only
+    warp_share: float = 0.7  # of them that are bent
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
 
 

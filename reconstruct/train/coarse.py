@@ -165,7 +165,7 @@ def build(config: CoarseConfig) -> CoarseTask:
         recognise = load_recognition(Path(config.recognition), device=device)
     feed = SampleFeed(
         config.data, model=config.model, augment=config.augment, parts=config.loop.parts,
-        seed=config.loop.seed,
+        seed=config.loop.seed, resident=face,
     )  # fmt: skip
     task = CoarseTask(config, face, network, feed, recognise=recognise)
     if config.init is not None and isinstance(task.standard, nn.BatchNorm2d):
@@ -197,9 +197,10 @@ def standardiser(network: CoefficientNet) -> nn.BatchNorm2d:
 @torch.no_grad()
 def fold(standard: nn.BatchNorm2d, network: CoefficientNet) -> None:
     """Change the heads so that they answer to plain features as they did to standard ones."""
-    mean, variance = standard.running_mean, standard.running_var
-    assert mean is not None
-    assert variance is not None
+    assert standard.running_mean is not None
+    assert standard.running_var is not None
+    at = next(network.parameters()).device
+    mean, variance = standard.running_mean.to(at), standard.running_var.to(at)
     for head in network.final_layers:
         if isinstance(head, nn.Conv2d):
             head.weight.mul_((variance + standard.eps).rsqrt()[:, None, None])

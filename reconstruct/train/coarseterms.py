@@ -127,20 +127,25 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
     return (each * has).sum() / has.sum().clamp(min=1.0)
 
 
-def without_shape(found: Coefficients, where: Tensor) -> Coefficients:
-    """Return coefficients whose shape is not learnt through, for samples `where` (B,)."""
+def without_truth(found: Coefficients, where: Tensor) -> Coefficients:
+    """Return coefficients whose shape and pose are not learnt through, for samples `where` (B,).
+
+    Where truth tells them it tells better: landmarks of other face models than the trained one
+    lie pixels beside its own, and the colours of a picture draw on its outline only.
+    """
+    told = ("identity", "expression", "angles", "translation")
+    values = {name: getattr(found, name) for name in told}
     return replace(
         found,
-        identity=torch.where(where[:, None], found.identity.detach(), found.identity),
-        expression=torch.where(where[:, None], found.expression.detach(), found.expression),
+        **{name: torch.where(where[:, None], v.detach(), v) for name, v in values.items()},
     )
 
 
 def weak(points: FacePoints, found: Coefficients, batch: Batch, camera: HrnCamera) -> Terms:
     """Return the terms of every sample that need no picture."""
-    free = without_shape(found, batch.has_truth)
+    free = without_truth(found, batch.has_truth)
     shape = points.shape(free.identity, free.expression)[:, -68:]
-    places = camera.project(posed(shape, found.angles, found.translation))
+    places = camera.project(posed(shape, free.angles, free.translation))
     known = torch.isfinite(batch.landmarks).all(dim=-1)
     wanted = torch.where(known[..., None], batch.landmarks, places.detach())
     far = (places - wanted).detach().norm(dim=-1, keepdim=True)
@@ -172,7 +177,7 @@ def pictured(
     recognise : (B, 3, 112, 112) in [-1, 1] -> (B, n), optional
         A recognition network of the user's.
     """
-    free = without_shape(found, batch.has_truth)
+    free = without_truth(found, batch.has_truth)
     albedo = face.vertex_albedo(found.albedo)
     drawn = drawn_coarse(face, areas.photographed, free, albedo, camera, rasterizer=rasterizer)
     size = (camera.size, camera.size)

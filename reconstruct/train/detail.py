@@ -51,7 +51,7 @@ def build(config: DetailConfig) -> DetailTask:
     hrn.coefficient_net.eval().requires_grad_(False)
     samples = SampleFeed(
         config.data, model=config.model, augment=config.augment, fine=config.fine,
-        parts=config.loop.parts, seed=config.loop.seed,
+        parts=config.loop.parts, seed=config.loop.seed, resident=face,
     )  # fmt: skip
     feed = samples if config.prepared is None else prepared_feed(config, hrn, samples)
     return DetailTask(config, hrn, networks, feed, samples)

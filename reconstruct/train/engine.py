@@ -121,7 +121,9 @@ class Engine:
             raise NotFiniteError(f"the loss's term {name!r} is {values[name]}")
 
     def backward(self, loss: Tensor, *, parts: int = 1) -> None:
-        """Add the gradients of `loss / parts`."""
+        """Add the gradients of `loss / parts`; of a loss that nothing is learnt through, none."""
+        if not loss.requires_grad:
+            return
         scaled: Any = self.scaler.scale(loss.float() / parts)
         scaled.backward()
 

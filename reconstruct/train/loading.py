@@ -62,7 +62,7 @@ def step_batches(
         prefetch_factor=config.prefetch if config.workers else None,
         multiprocessing_context="spawn" if config.workers else None,
         worker_init_fn=_start_worker if config.workers else None,
-        pin_memory=world.device.type == "cuda",
+        pin_memory=world.device.type == "cuda" and config.workers > 0,
     )
     made = iter(loader)
     for _ in range(start, config.steps):

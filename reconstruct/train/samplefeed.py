@@ -18,6 +18,7 @@ from ...core.errors import ConfigError, InputError
 from ...core.facemodel.load import load_face_model
 from ..facetensors import FaceTensors, face_tensors
 from ..samples.augment import AugmentConfig, Batch, make_batch
+from ..samples.resident import ResidentSamples
 from ..samples.sample import Sample, Source
 from ..samples.virtual import VirtualConfig, VirtualSource
 from .sources import Joined, Kept, open_source
@@ -45,6 +46,7 @@ class DataConfig:
     wild_share: float = 0.0  # of them; where `wild` is empty, truth is withheld from so many
     held_out: float = 0.08  # of the people, for validation
     n_validation: int = 512  # most photographs that are validated on
+    resident: bool = False  # all samples on the GPU, whose batches are made there
 
     def __post_init__(self) -> None:
         for name in ("batch", "n_validation", "kept"):
@@ -68,6 +70,8 @@ class SampleFeed:
         Batches that a step of a process adds up.
     seed : int
         Of the order and of the changes.
+    resident : FaceTensors, optional
+        On the device that holds the samples, where `data.resident` asks for that.
     """
 
     def __init__(
@@ -79,15 +83,21 @@ class SampleFeed:
         fine: int | None = None,
         parts: int = 1,
         seed: int = 0,
+        resident: FaceTensors | None = None,
     ) -> None:
         if not data.folders and data.virtual is None:
             raise InputError(
                 "nothing to train on; give folders of samples with --data, or data.virtual"
             )
+        if augment is not None and augment.warp_px > 0 and not data.resident:
+            raise ConfigError("augment.warp_px: crops are bent with data.resident=true alone")
         self.data, self.model, self.augment = data, model, augment
         self.fine, self.parts, self.seed = fine, parts, seed
+        self._resident_face = resident if data.resident else None
 
     def __getstate__(self) -> dict[str, object]:
+        if self._resident_face is not None:
+            raise ConfigError("data.resident = true: set loop.workers = 0, the GPU needs none")
         lazy = ("face", "scans", "wild", "_trained", "_held")
         return {name: value for name, value in self.__dict__.items() if name not in lazy}
 
@@ -122,12 +132,26 @@ class SampleFeed:
                 f"data.batch = {self.data.batch}: less than one item for each of {world} "
                 f"processes with loop.parts = {self.parts}"
             )
-        samples = [self.sample(number) for number in numbers]
         seed = int(np.random.SeedSequence([self.seed, numbers[0]]).generate_state(1)[0])
+        if self._resident_face is not None:
+            return self._on_device(numbers, seed)
+        samples = [self.sample(number) for number in numbers]
         return make_batch(samples, self.face, seed=seed, augment=self.augment, fine=self.fine)
 
     def sample(self, number: int) -> Sample:
         """Return the sample of an item, numbered over all steps."""
+        wild, row, is_hidden = self._chosen(number)
+        if wild:
+            assert self.wild is not None
+            return self.wild[row]
+        sample = self.scans[int(self._trained[row])]
+        return replace(sample, truth=None) if is_hidden else sample
+
+    def _chosen(self, number: int) -> tuple[bool, int, bool]:
+        """Return of an item: is it wild, its place there, is its truth withheld.
+
+        A place is one among the wild samples, or among those trained on.
+        """
         step, place = divmod(number, self.data.batch)
         n_wild = int(self.data.batch * self.data.wild_share + 1e-9)
         # strewn over the batch: no process has all of one kind, however many there are
@@ -136,11 +160,29 @@ class SampleFeed:
         if self.wild is None:
             own = number
         elif is_wild:
-            return self.wild[self._at(len(self.wild), step * n_wild + rank, stream=1)]
+            return True, self._at(len(self.wild), step * n_wild + rank, stream=1), True
         else:
             own = step * (self.data.batch - n_wild) + rank - n_wild
-        sample = self.scans[int(self._trained[self._at(len(self._trained), own, stream=0)])]
-        return replace(sample, truth=None) if is_wild else sample
+        return False, self._at(len(self._trained), own, stream=0), is_wild
+
+    def _on_device(self, numbers: Sequence[int], seed: int) -> Batch:
+        """Return the batch of items of samples that are held on the device."""
+        chosen = [self._chosen(number) for number in numbers]
+        rows = [row + wild * len(self._trained) for wild, row, _ in chosen]
+        hidden = np.array([is_hidden for _, _, is_hidden in chosen], bool)
+        return self._resident.batch(
+            np.array(rows, np.int32), hidden, seed=seed, augment=self.augment, fine=self.fine
+        )
+
+    @cached_property
+    def _resident(self) -> ResidentSamples:
+        assert self._resident_face is not None
+        source, rows = self.scans, self._trained
+        if self.wild is not None:
+            source = Joined([self.scans, self.wild])
+            wild = len(self.scans) + np.arange(len(self.wild), dtype=np.int32)
+            rows = np.concatenate([rows, wild])
+        return ResidentSamples(source, rows, self._resident_face)
 
     def validation(self) -> tuple[list[Batch], list[str]]:
         """Return batches of the people held out, unchanged, and of whom each sample is."""

@@ -10,11 +10,10 @@ import pytest
 
 from facekit.benchmarks import face_distance, learned_bench, learned_bench_people
 from facekit.benchmarks.ablation_bench_measure import contour_error_px
-from facekit.benchmarks.hrn_bench_fit import STRENGTH
+from facekit.benchmarks.heads.people import STRENGTH, Group
 from facekit.benchmarks.learned_bench import LearnedBenchConfig, bench_learned, summary
 from facekit.benchmarks.learned_bench_people import (
     Case,
-    Group,
     cases_of,
     photograph_of,
     truth_of,
@@ -62,13 +61,13 @@ def test_people_are_of_both_heads_and_photographed_in_each_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     heads = [("builtin", "procedural"), ("ict", "ict.npz")]
-    monkeypatch.setattr(learned_bench_people, "_heads", lambda models: heads)
+    monkeypatch.setattr(learned_bench_people, "heads_here", lambda models: heads)
     cases, notes = cases_of(16, 3, models=("builtin", "ict"))
     assert notes == () and len({case.seed for case in cases}) == 16
     for kind in ("builtin", "ict"):
         groups = [case.group for case in cases if case.kind == kind]
         assert [groups.count(g) for g in Group] == [4, 2, 2]
-    monkeypatch.setattr(learned_bench_people, "_heads", lambda models: heads[:1])
+    monkeypatch.setattr(learned_bench_people, "heads_here", lambda models: heads[:1])
     cases, (note,) = cases_of(4, 3, models=("builtin", "ict"))
     assert {case.kind for case in cases} == {"builtin"} and "no ICT face model" in note
     assert cases_of(4, 3, models=("builtin",))[1] == ()
@@ -92,11 +91,12 @@ def test_the_nearer_the_surfaces_the_smaller_the_errors(
     monkeypatch.setattr(learned_bench, "load_prediction", lambda path, model: found)
     monkeypatch.setattr(learned_bench_people, "single_view", _only_once())
     (folder / "a").write_bytes(b"12345678")
+    monkeypatch.setattr(learned_bench, "_spots", lambda config, weights, out: {"spots.gain": 0.4})
     config = LearnedBenchConfig(subjects=2, models=("builtin",), checkpoint=str(folder / "a"))
     result = bench_learned(config, folder)
     assert json.loads((folder / "learned_bench.json").read_text()) == result
     # relief is 0.03 mm; half of the way to the mean is half of its error, about
-    assert result["median_mm"] < 0.15
+    assert result["median_mm"] < 0.15 and result["spots.gain"] == 0.4
     assert result["coarse_only_median_mm"] == pytest.approx(
         result["mean_face_median_mm"] / 2, rel=0.3
     )
@@ -179,6 +179,6 @@ def test_nothing_reconstructed_is_an_error(folder: Path, monkeypatch: pytest.Mon
 
 def test_settings_that_measure_nothing_are_refused() -> None:
     assert with_overrides(LearnedBenchConfig(), ["models=ict"]).models == ("ict",)
-    for wrong in ({"subjects": 0}, {"beyond_model_mm": -1.0}, {"threads": 0}):
+    for wrong in ({"subjects": 0}, {"beyond_model_mm": -1.0}, {"threads": 0}, {"spotted": -1}):
         with pytest.raises(ConfigError):
             LearnedBenchConfig(**wrong)  # type: ignore[arg-type]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from facekit.benchmarks.learned_bench_spots import (
+    OWN_LOSS,
+    PLAIN_LOSS,
     SpottedPerson,
     _errors,
     _summary,
@@ -31,21 +33,31 @@ def _person() -> SpottedPerson:
 def test_errors_are_taken_at_the_spots_and_harm_off_them() -> None:
     """A dent of 0.1 mm without the network, 0.03 mm with it; 0.01 mm of change elsewhere."""
     person, flat = _person(), np.zeros((SIDE, SIDE), np.float32)
-    found = {
+    own = {
         "plain": flat,
         "plain on": np.where(person.near, 5.0, 0.01).astype(np.float32),
         "spots": np.where(person.spots, -0.1, 7.0).astype(np.float32),
         "spots on": np.where(person.spots, -0.03, 7.0).astype(np.float32),
     }
+    # the plain loss has relief of its own, of which a dent of 0.2 mm is left a quarter
+    loose = {
+        "plain": flat + 2.0,
+        "spots": np.where(person.spots, 1.8, -9.0).astype(np.float32),
+        "spots on": np.where(person.spots, 1.95, -9.0).astype(np.float32),
+    }
+    found = {OWN_LOSS: own, PLAIN_LOSS: loose}
     valid = np.ones((SIDE, SIDE), bool)
     told = _summary([_errors(person, found, valid)] * 2)
     assert told["spots.error_off_mm"] == pytest.approx(0.1, rel=1e-5)
     assert told["spots.error_on_mm"] == pytest.approx(0.03, rel=1e-5)
     assert told["spots.gain"] == pytest.approx(0.7, rel=1e-5)
+    assert told["spots.plain_loss_error_off_mm"] == pytest.approx(0.2, rel=1e-5)
+    assert told["spots.plain_loss_gain"] == pytest.approx(0.75, rel=1e-5)
     assert told["spots.harm_mm"] == pytest.approx(0.01, rel=1e-5)
     # the true relief is one height: its mean says nothing of shape
     assert told["spots.truth_plain_mm"] == pytest.approx(0.0, abs=1e-6)
     assert told["spots.truth_off_mm"] == pytest.approx(0.1, rel=1e-4)
+    assert told["spots.truth_gain"] == pytest.approx(0.7, rel=1e-4)
     assert (told["spots.n_texels"], told["spots.subjects"]) == (18, 2)
     unseen = _summary([_errors(person, found, valid & ~person.spots)])
     assert (unseen["spots.gain"], unseen["spots.n_texels"]) == (0.0, 0)

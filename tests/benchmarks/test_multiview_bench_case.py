@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from facekit.benchmarks import multiview_bench_case
+from facekit.benchmarks.heads.people import landmarks_seen
 from facekit.benchmarks.multiview_bench_case import (
     CaseKey,
     CaseTruth,
     CaseViews,
-    landmarks_seen,
     load_truth,
     load_views,
     make_case,

@@ -8,8 +8,10 @@ import pytest
 
 from facekit.core.errors import InputError
 from facekit.core.rendering.colormap import SIGNED
+from facekit.core.rendering.packedpage import packed, script_hashes
 from facekit.core.report import (
     Badge,
+    Block,
     ColorBar,
     Fold,
     Gallery,
@@ -111,7 +113,23 @@ def test_a_page_in_a_frame_arrives_unchanged() -> None:
     inner = '<html><body onload="f(1 && 2)">&amp; "quoted" it\'s</body></html>'
     section = Section(title="3D", blocks=[Page3D(html=inner)])
     page = Page(render_page(title="A", sections=[section]))
-    assert [a["srcdoc"] for tag, a in page.tags if tag == "iframe"] == [inner]
+    (frame,) = [a for tag, a in page.tags if tag == "iframe"]
+    assert frame["srcdoc"] == packed(inner)
+    assert frame["sandbox"] == "allow-scripts"  # an origin of its own: it cannot reach the page
+
+
+def test_the_page_forbids_what_it_does_not_need() -> None:
+    def policy_of(*blocks: Block) -> str:
+        page = Page(render_page(title="A", sections=[Section(title="B", blocks=blocks)]))
+        (found,) = [a["content"] for _, a in page.tags if "http-equiv" in a]
+        assert found is not None
+        return found
+
+    assert "default-src 'none'" in policy_of() and "script-src" not in policy_of()
+    inner = "<script>view()</script>"
+    shown = policy_of(Fold(title="more", blocks=[Page3D(html=inner)]))
+    assert all(source in shown for source in script_hashes(inner))
+    assert "script-src 'sha256-" in shown and "unsafe-eval" not in shown
 
 
 def test_missing_parts_are_named_with_the_command() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facekit.capture.virtual.layouts import draw_rig, load_layout
+from facekit.capture.virtual.layouts import draw_rig, load_layout, nominal_rig
 from facekit.core.errors import ConfigError
 
 
@@ -47,6 +47,17 @@ def test_the_level_arc_has_its_front_thrice() -> None:
     assert max(abs(place.roll_deg) for place in layout.cameras) == 1.5
     rig = draw_rig(layout, megapixels=44.8, rng=np.random.default_rng(0))
     assert abs(rig.cameras[0].width - 8192) < 10 and abs(rig.cameras[0].height - 5464) < 10
+
+
+def test_a_nominal_rig_stands_exactly_as_ordered() -> None:
+    layout = load_layout("pair")
+    rig = nominal_rig(layout, megapixels=1.5)
+    for camera, place in zip(rig, layout.cameras, strict=True):
+        away = camera.center - layout.target_mm
+        assert np.linalg.norm(away) == pytest.approx(place.distance_mm)
+        assert np.degrees(np.arctan2(away[0], away[2])) == pytest.approx(place.yaw_deg)
+        assert camera.view_direction == pytest.approx(-away / place.distance_mm)
+        assert camera.K[:2, 2] == pytest.approx([camera.width / 2, camera.height / 2])
 
 
 def test_a_drawn_rig_sees_the_head_at_the_asked_size() -> None:

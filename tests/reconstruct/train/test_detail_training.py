@@ -233,6 +233,19 @@ def test_parts_can_be_left_out(
     assert float(task_parts[0].alpha.detach()) == pytest.approx(0.3, abs=1e-2)
 
 
+def test_without_the_deformation_nothing_is_learnt_before_the_relief_s_turn(
+    task_parts: tuple[Hrn, HrnNetworks], folder: Path
+) -> None:
+    steps = replace(CONFIG.steps, high_from=5)
+    config = replace(CONFIG, parts=Parts(deformation=False), steps=steps)
+    task = a_task(config, task_parts, folder)
+    before = numbers(task)
+    engine = Engine(task.optimisers, config.loop, World())
+    engine.start_step()
+    assert task.step(0, [task.feed.batch(0, 0, 0, 1)], engine)["total"] > 0
+    assert all(torch.equal(value, before[name]) for name, value in numbers(task).items())
+
+
 def test_discriminators_see_no_outline_that_tells_made_from_true() -> None:
     made, true = torch.rand(3, 1, 4, 4) + 1, torch.rand(3, 1, 4, 4) + 1
     known = (torch.rand(3, 1, 4, 4) > 0.5).float()

@@ -17,9 +17,18 @@ CPU_SECONDS = 220.0
 
 FALLING = {
     "deretouch": (TOTAL, "layer", "retouched", "inner"),
-    # two photographs a step: their photo and landmark terms are noise over 60 steps, and so is
-    # the total; regularisers rise from zero
-    "detail": ("vertices", "deformation", "judge_mid", "judge_high"),
+    # colours stay what light and albedo of untrained coefficients make of them, and regularisers
+    # rise from zero
+    "detail": (
+        TOTAL,
+        "vertices",
+        "deformation",
+        "relief",
+        "slope",
+        "landmark",
+        "judge_mid",
+        "judge_high",
+    ),
 }
 
 

@@ -102,7 +102,8 @@ class ToyTask(PlainTask):
 
     def validate(self, step: int) -> dict[str, float]:
         batch = ToyFeed(Toy(seed=99)).batch(0, 0, 0, 1)
-        score = float((self.net(batch["x"]) - batch["y"]).square().mean())
+        at = self.net[0].weight.device
+        score = float((self.net(batch["x"].to(at)) - batch["y"].to(at)).square().mean())
         return {"score": score if self.toy.best_at is None else abs(step - self.toy.best_at)}
 
     def panels(self, step: int) -> dict[str, torch.Tensor]:

@@ -1,0 +1,1 @@
+"""The ESRC (Stirling) benchmark: the FG2018 challenge's distances of a scan to a prediction."""

@@ -1,0 +1,1 @@
+"""Runs a benchmark: cases to scores, the official files, tables, curves, a page."""

@@ -1,0 +1,1 @@
+"""FaceScape's benchmark of posed faces in the wild and in the lab: CD, MNE, CR."""

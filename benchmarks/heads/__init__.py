@@ -1,0 +1,1 @@
+"""The `virtual` benchmark: people whose surface is known, drawn and photographed from a seed."""

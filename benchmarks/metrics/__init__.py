@@ -1,0 +1,1 @@
+"""Numerics that several benchmarks share: exact surface distances, Procrustes, the sphere crop."""

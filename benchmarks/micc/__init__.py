@@ -1,0 +1,1 @@
+"""MICC/Florence: GANFit's protocol, and the one that Deng et al. describe."""

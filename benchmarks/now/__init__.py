@@ -1,0 +1,1 @@
+"""The NoW benchmark: distances of a neutral scan to a predicted neutral face."""

@@ -1,0 +1,1 @@
+"""REALY: region-aware evaluation of a reconstructed face against a scan."""

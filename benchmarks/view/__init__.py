@@ -1,0 +1,1 @@
+"""`facekit view`: what every stage makes, in a browser of the same machine."""

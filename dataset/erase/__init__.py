@@ -1,0 +1,1 @@
+"""A subject's data: found, deleted, and shown to be gone."""
