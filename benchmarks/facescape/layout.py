@@ -87,11 +87,7 @@ def wild_data(data: Path) -> WildData:
     InputError
         A part of it is missing or has another shape.
     """
-    folder = _folder(data, "wild_gt_mesh", "facescape-wild")
-    meshes = {int(p.stem): p for p in sorted(folder.glob("[0-9]*.obj")) if p.stem.isdigit()}
-    meshes = {i: path for i, path in meshes.items() if i < WILD_CASES}
-    if not meshes:
-        raise InputError(f"{folder}: no 000.obj to 399.obj, the true meshes of the wild set")
+    meshes = _true_meshes(data, "wild", most=WILD_CASES, names="000.obj to 399.obj")
     last = max(meshes)
     return WildData(
         meshes=meshes,
@@ -99,6 +95,16 @@ def wild_data(data: Path) -> WildData:
         head_centers=_table(data, "wild_head_centers.npy", (3,), last),
         rotations=_table(data, "wild_rotations.npy", (3, 3), last),
     )
+
+
+def _true_meshes(data: Path, kind: str, *, most: int, names: str) -> dict[int, Path]:
+    """Return the true meshes of a set, of the first `most` numbers."""
+    folder = _folder(data, f"{kind}_gt_mesh", f"facescape-{kind}")
+    meshes = {int(p.stem): p for p in sorted(folder.glob("[0-9]*.obj")) if p.stem.isdigit()}
+    meshes = {i: path for i, path in meshes.items() if i < most}
+    if not meshes:
+        raise InputError(f"{folder}: no {names}, the true meshes of the {kind} set")
+    return meshes
 
 
 def lab_data(data: Path) -> LabData:
@@ -109,11 +115,7 @@ def lab_data(data: Path) -> LabData:
     InputError
         A part of it is missing or has another shape.
     """
-    folder = _folder(data, "lab_gt_mesh", "facescape-lab")
-    meshes = {int(p.stem): p for p in sorted(folder.glob("[0-9]*.obj")) if p.stem.isdigit()}
-    meshes = {i: path for i, path in meshes.items() if i < SUBJECTS}
-    if not meshes:
-        raise InputError(f"{folder}: no 00.obj to 19.obj, the true meshes of the lab set")
+    meshes = _true_meshes(data, "lab", most=SUBJECTS, names="00.obj to 19.obj")
     camera_folder = _folder(data, "lab_cam", "facescape-lab")
     paths = {i: camera_folder / f"{lab_name(i)}.json" for i in range(LAB_CASES)}
     per_subject = len(FOCALS) * VIEWS

@@ -13,7 +13,8 @@ import numpy as np
 
 from ...core.arrays import Bytes, Floats, Floats32
 
-_LUMA = np.array([0.299, 0.587, 0.114])
+LUMA = (0.299, 0.587, 0.114)
+"""How bright red, green and blue look: Rec. 601."""
 _NOISE_STEP = 32.0  # of the noise field's bytes, to one standard deviation
 _NOISE_ROOM = 96  # px that the field is larger than an image, to be cut anywhere from
 
@@ -92,7 +93,7 @@ def _recoloured(image: Bytes, config: DegradationConfig, rng: np.random.Generato
     table = np.rint(255 * np.clip(levels, 0, 1)).astype(np.uint8)
     image = np.asarray(cv2.LUT(image, np.ascontiguousarray(table[None])), np.uint8)
     keep = 0.0 if rng.uniform() < config.grey_share else 1 + saturation * config.saturation
-    mix = keep * np.eye(3) + (1 - keep) * np.tile(_LUMA, (3, 1))
+    mix = keep * np.eye(3) + (1 - keep) * np.tile(LUMA, (3, 1))
     return np.asarray(cv2.transform(image, mix), np.uint8)
 
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .degradation import DegradationConfig
+from ..align import AT_SIZE
+from .degradation import LUMA, DegradationConfig
 
-_LUMA = (0.299, 0.587, 0.114)
-_AT_SIZE = 224
 _REACH = 3.0  # standard deviations of a blur's kernel
 _EDGE = 0.02  # width of an occluder's soft edge, of the image's side
 
@@ -48,7 +47,7 @@ def _drawn(n: int, k: int, low: float, high: float, chance: torch.Generator) -> 
 def _blurred(image: Tensor, config: DegradationConfig, chance: torch.Generator) -> Tensor:
     n, size = len(image), image.shape[-1]
     soft = _chosen(n, config.blur_share, chance)
-    sigma = _drawn(n, 1, 0.2, 1.0, chance)[:, 0] * config.blur_px * size / _AT_SIZE
+    sigma = _drawn(n, 1, 0.2, 1.0, chance)[:, 0] * config.blur_px * size / AT_SIZE
     small = _chosen(n, config.coarse_share, chance)
     times = float(_drawn(1, 1, 1.0, max(1.0, config.coarse_times), chance))
     image = image.clone()
@@ -56,7 +55,7 @@ def _blurred(image: Tensor, config: DegradationConfig, chance: torch.Generator) 
         rows = torch.nonzero(soft)[:, 0]
         at = rows.to(image.device)
         image[at] = _gaussian(image[at], sigma[rows].to(image.device))
-    side = max(8, round(_AT_SIZE / times))
+    side = max(8, round(AT_SIZE / times))
     if bool(small.any()) and side < size:
         at = torch.nonzero(small)[:, 0].to(image.device)
         less = functional.adaptive_avg_pool2d(image[at], side)
@@ -95,7 +94,7 @@ def _recoloured(image: Tensor, config: DegradationConfig, chance: torch.Generato
     image = image.clamp(min=1e-4) ** _each(gamma)
     image = (image - _each(middle)) * _each(contrast) + _each(middle)
     image = (image * cast[:, :, None, None] + _each(brightness)).clamp(0, 1)
-    luma = image.new_tensor(_LUMA)[None, :, None, None]
+    luma = image.new_tensor(LUMA)[None, :, None, None]
     return _each(keep) * image + _each(1 - keep) * (image * luma).sum(dim=1, keepdim=True)
 
 

@@ -220,14 +220,10 @@ class ResidentSamples:
         if self._mirror is not None:
             mirrored = self._mirror.of(fields)
             for name, other in mirrored.items():
-                where = flip.reshape(-1, *[1] * (other.dim() - 1))
-                fields[name] = torch.where(where, other, fields[name])
+                fields[name] = torch.where(_each(flip, other), other, fields[name])
         fields["vertices"] = (fields["vertices"] - self.face.centre_mm) / MODEL_UNIT_MM
         keep = known.float()
-        return {
-            name: values * keep.reshape(-1, *[1] * (values.dim() - 1))
-            for name, values in fields.items()
-        }
+        return {name: values * _each(keep, values) for name, values in fields.items()}
 
     def _bend(self, fields: dict[str, Tensor], apart: Tensor, at: Tensor) -> None:
         """Move true vertices parallel to the picture by `apart` (B, V, 2), px times mm of depth.
@@ -292,6 +288,11 @@ class _Texels:
         mirrored = flat[:, source]
         mirrored[:, self.between] = (flat[:, self.taps] * self.weights).sum(dim=2)
         return (mirrored * known).reshape_as(values), known.reshape_as(valid)
+
+
+def _each(values: Tensor, like: Tensor) -> Tensor:
+    """Return values (B,), one a sample, as they go with (B, ...)."""
+    return values.reshape(-1, *[1] * (like.dim() - 1))
 
 
 def _upwards(points: Tensor) -> Tensor:
