@@ -23,7 +23,7 @@ from .augment import AugmentConfig, Batch
 from .degradation_device import degraded_together
 from .mirror import FaceMirror, TexelMirror, face_mirror
 from .modes import nearest_modes
-from .sample import DISPLACEMENT_SIZE, FIELD, Sample, Source
+from .sample import DISPLACEMENT_SIZE, FIELD, Sample, Source, Truth
 from .warp import Warp, draw_warp
 
 _OVER = 2  # samples a side of a pixel, where pixels shrink
@@ -95,43 +95,31 @@ class ResidentSamples:
         return kept
 
     def _keep_truth(self, samples: Sequence[Sample]) -> None:
-        v, n = self.face.n_vertices, DISPLACEMENT_SIZE
-        blank: dict[str, np.ndarray] = {
-            "vertices": np.zeros((v, 3), np.float32), "support": np.zeros(v, np.float32),
-            "identity": np.zeros(self.face.n_identity, np.float32),
-            "expression": np.zeros(self.face.n_expression, np.float32),
-            "displacement": np.zeros((n, n), np.float32),
-            "displacement_valid": np.zeros((n, n), np.bool_),
-        }  # fmt: skip
+        blank = _no_truth(self.face)
+        truths = [blank if s.truth is None else s.truth for s in samples]
         half = {"displacement": torch.float16, "displacement_valid": torch.bool}
         self._truth: dict[str, Tensor] = {}
-        for name, empty in blank.items():
-            values = [empty if s.truth is None else getattr(s.truth, name) for s in samples]
-            if any(np.shape(value) != empty.shape for value in values):
+        for name in _SHAPED:
+            values = [getattr(truth, name) for truth in truths]
+            if any(np.shape(value) != getattr(blank, name).shape for value in values):
                 raise InputError(
                     f"the samples' {name} are not those of the face model {self.face.model.name}; "
                     "give samples of that model"
                 )
             self._truth[name] = self._kept(values, half.get(name, torch.float32))
-        cameras = [
-            np.zeros((3, 4)) if s.truth is None else s.truth.K @ s.truth.cam_from_head
-            for s in samples
-        ]
-        self._camera = self._kept(cameras, torch.float32)
-        self._K, self._R = (
-            self._kept(
-                [blank if s.truth is None else part(s.truth) for s in samples], torch.float32
-            )
-            for part, blank in (
-                (lambda truth: truth.K[:2, :2], np.eye(2)),
-                (lambda truth: truth.cam_from_head[:, :3], np.eye(3)),
+        self._has_truth = torch.tensor([s.truth is not None for s in samples], device=self.device)
+        self._camera, self._K, self._R = (
+            self._kept(values, torch.float32)
+            for values in (
+                [truth.K @ truth.cam_from_head for truth in truths],
+                [truth.K[:2, :2] for truth in truths],
+                [truth.cam_from_head[:, :3] for truth in truths],
             )
         )
-        modes = nearest_modes(self.face.model, np.ones(v))
+        modes = nearest_modes(self.face.model, np.ones(self.face.n_vertices))
         self._rows = torch.from_numpy(modes.rows).to(self.device)
         nearest = cho_solve(modes.factor, modes.basis.T).astype(np.float32)
         self._nearest = torch.from_numpy(nearest).to(self.device)
-        self._has_truth = torch.tensor([s.truth is not None for s in samples], device=self.device)
 
     def __len__(self) -> int:
         return len(self._image)
@@ -237,6 +225,27 @@ class ResidentSamples:
         n = self.face.n_identity
         fields["identity"] = fields["identity"] + change[:, :n]
         fields["expression"] = fields["expression"] + change[:, n:]
+
+
+_SHAPED = (
+    "vertices", "support", "identity", "expression", "displacement", "displacement_valid",
+)  # fmt: skip
+"""Fields of a truth whose shape is the face model's."""
+
+
+def _no_truth(face: FaceTensors) -> Truth:
+    """Return what stands for the truth of a photograph from somewhere."""
+    n = DISPLACEMENT_SIZE
+    return Truth(
+        vertices=np.zeros((face.n_vertices, 3), np.float32),
+        support=np.zeros(face.n_vertices, np.float32),
+        identity=np.zeros(face.n_identity, np.float32),
+        expression=np.zeros(face.n_expression, np.float32),
+        K=np.eye(3),
+        cam_from_head=np.zeros((3, 4)),
+        displacement=np.zeros((n, n), np.float32),
+        displacement_valid=np.zeros((n, n), bool),
+    )
 
 
 class _Mirror:
