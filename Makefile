@@ -2,7 +2,7 @@
 READY := .venv/.ready
 OUT ?= outputs/demo
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: demo test test-slow torture bench lint clean
 
 demo: $(READY)  ## virtual studio -> calibration -> dense mesh -> report, with its error against the truth
 	.venv/bin/facekit demo --out $(OUT)
@@ -12,6 +12,9 @@ test: $(READY) lint  ## everything that CI runs
 
 test-slow: $(READY)  ## the long checks: real photographs, whole pipelines
 	.venv/bin/python -m pytest -m "slow and not gpu and not data"
+
+torture: $(READY)  ## damaged files, killed stages, full disks, lost workers: hours; writes the table of docs/reliability.md
+	.venv/bin/facekit bench faults --full --page docs/reliability.md
 
 bench: $(READY)  ## accuracy and cost against known truth, beside other programs on the same data
 	.venv/bin/facekit bench calibration
@@ -24,6 +27,7 @@ bench: $(READY)  ## accuracy and cost against known truth, beside other programs
 	.venv/bin/facekit bench ablation
 	.venv/bin/facekit bench eval
 	.venv/bin/facekit bench plan
+	.venv/bin/facekit bench scale --page docs/scale.md
 
 lint: $(READY)
 	.venv/bin/ruff check .

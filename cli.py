@@ -12,6 +12,7 @@ from .calibration.commands import calibrate, check, export_rig, import_rig
 from .capture.commands import consent, ingest, studio, target
 from .core.commandline import SentenceOnError, json_option, print_json
 from .core.facemodel.commands import assets
+from .core.jobs.commands import cluster, worker
 from .dataset.commands import build_dataset
 from .dataset.erase.commands import erase
 from .dataset.export.commands import export, verify
@@ -65,6 +66,7 @@ def doctor(as_json: bool) -> None:
 
 for command in (
     demo, studio, ingest, check, consent, target, calibrate, build_dataset, export, verify,
-    erase, rig, train, reconstruct, evaluate, report, view, export_rig, import_rig, assets, bench,
+    erase, rig, cluster, worker, train, reconstruct, evaluate, report, view, export_rig,
+    import_rig, assets, bench,
 ):  # fmt: skip
     main.add_command(command)

@@ -15,6 +15,8 @@ from ..core.commandline import (
     settings,
     show,
 )
+from .faults.command import bench_faults
+from .perf.command import bench_scale
 from .plan_bench_command import bench_plan
 
 
@@ -270,4 +272,5 @@ def bench_evaluators(
     show(as_json, "Evaluators against the official ones", result if as_json else tables(result))
 
 
-bench.add_command(bench_plan)
+for command in (bench_plan, bench_scale, bench_faults):
+    bench.add_command(command)

@@ -1,8 +1,9 @@
 """Whether a rig plan comes true: photograph, build and measure what was foretold.
 
-For each layout a person whose shape the plan does not know is photographed by cameras that stand a
-little off, the mesh is built with the true cameras, and for each part of the face the error that
-68 % of the measured surface stays below is held against the sigma of the plan.
+For each layout a person is photographed by cameras that stand a little off, and the mesh is built
+with the true cameras. The plan knows neither the person's shape nor its relief, only how much light
+its skin returns. For each part of the face three figures are held against the plan: the error that
+68 % of the measured surface stays below, the size of a pixel, and the share that was measured.
 """
 
 from dataclasses import dataclass
@@ -12,21 +13,18 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ..capture.virtual.studio import StudioConfig, load_head
-from ..capture.virtual.truth import Truth, load_truth
-from ..core.arrays import Ints
+from ..capture.virtual.studio import StudioConfig
+from ..capture.virtual.truth import load_truth
 from ..core.devices import Device
-from ..core.facemodel.model import FaceModel
 from ..core.files import write_json, write_text
-from ..core.geometry.closest import SurfaceQuery
 from ..core.geometry.mesh import Mesh
 from ..core.geometry.meshio import load_mesh
 from ..dataset.build import BuildConfig, build_dataset
 from ..dataset.plan.plan import plan_rig
-from ..dataset.plan.planned import PlanConfig, Skin
-from ..dataset.plan.regions import REGIONS, region_of_vertices
+from ..dataset.plan.planned import PlanConfig
+from ..dataset.plan.regionplan import RegionPlan
 from ..dataset.rigcheck import RigCheck
-from .mesh_accuracy import TrueSurface
+from .plan_bench_measure import PartOfScan, measured_parts, reflectance_of
 from .stereo_bench_scene import BenchScene, studio_scene
 from .virtual import finite
 
@@ -43,12 +41,8 @@ OTHERS: dict[str, list[dict[str, float]]] = {
     ],
 }
 """Layouts that do not come with facekit: fewer and wider, and farther away."""
-_LEAST_POINTS = 200  # of a part of the face, to say anything
 _LEAST_PLANNED = 0.05  # share of a part that shall be seen: a mere rim has no figure of its own
-_MOST_POINTS = 60_000
-_DARK_BELOW = 0.33  # reflectance; skins of the studio have 0.17 to 0.59
-_GROSS_MM = 5.0  # farther away is another thing than the face
-_SEED = 1
+_FIGURES = ("sigma_mm", "gsd_mm", "seen_by_two")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +52,7 @@ class PlanBenchConfig:
     layouts: tuple[str, ...] = ("nine", "seven", "five", "pair", *OTHERS)  # or YAML files
     megapixels: float = 1.5
     seed: int = 0  # another person, rig, noise
+    head: str = StudioConfig.head  # face model of the person
     people: int = 2  # that the plan looks at, beside the mean
 
 
@@ -68,32 +63,45 @@ def bench_plan(config: PlanBenchConfig, out: Path) -> dict[str, Any]:
     -------
     dict
         JSON-able, also written to `plan_bench.json`. `layouts`: name -> part of the face ->
-        `planned_mm`, `measured_mm`, their `ratio`, `planned_seen` and `points`. Over all of them
-        `n`, `within_30_percent` (share, 0-1), `worst_ratio` (the farthest from 1) and `misses`.
+        figure (`sigma_mm`, `gsd_mm`, `seen_by_two`) -> `planned`, `measured` and their `ratio`.
+        Of `sigma_mm` over all layouts: `n`, `within_30_percent` (share, 0-1), `worst_ratio` (the
+        farthest from 1) and `misses`; the same of the others under their names.
     """
     layouts = {
         name: _compare(name, config, out / Path(name).stem.replace(" ", "_"))
         for name in config.layouts
     }
-    ratios = {
-        f"{name}: {region}": figures["ratio"]
-        for name, regions in layouts.items()
-        for region, figures in regions.items()
-    }
-    misses = {where: ratio for where, ratio in ratios.items() if abs(ratio - 1) > WITHIN}
     result = finite({
         "megapixels": config.megapixels,
+        "seed": config.seed,
+        "head": config.head,
         "layouts": layouts,
-        "n": len(ratios),
-        "within_30_percent": 1 - len(misses) / max(len(ratios), 1),
-        "worst_ratio": max(ratios.values(), key=lambda r: abs(np.log(r)), default=float("nan")),
-        "misses": [f"{where}: {ratio:.2f}" for where, ratio in misses.items()],
+        **_summary(layouts, "sigma_mm"),
+        **{figure: _summary(layouts, figure) for figure in _FIGURES if figure != "sigma_mm"},
     })  # fmt: skip
     write_json(out / RESULT_FILE, result)
     return result
 
 
-def _compare(name: str, config: PlanBenchConfig, folder: Path) -> dict[str, dict[str, float]]:
+def _summary(layouts: dict[str, Any], figure: str) -> dict[str, Any]:
+    """Return how often a figure came true."""
+    ratios = {
+        f"{name}: {region}": figures[figure]["ratio"]
+        for name, regions in layouts.items()
+        for region, figures in regions.items()
+        if figure in figures
+    }
+    misses = {where: ratio for where, ratio in ratios.items() if abs(ratio - 1) > WITHIN}
+    worst = max(ratios.values(), key=lambda r: abs(np.log(max(r, 1e-9))), default=float("nan"))
+    return {
+        "n": len(ratios),
+        "within_30_percent": 1 - len(misses) / max(len(ratios), 1),
+        "worst_ratio": worst,
+        "misses": [f"{where}: {ratio:.2f}" for where, ratio in misses.items()],
+    }
+
+
+def _compare(name: str, config: PlanBenchConfig, folder: Path) -> dict[str, Any]:
     """Return what was planned and what was measured of one layout, by part of the face."""
     layout = name
     if name in OTHERS:
@@ -101,66 +109,39 @@ def _compare(name: str, config: PlanBenchConfig, folder: Path) -> dict[str, dict
         write_text(folder / "layout.yaml", yaml.safe_dump({"cameras": OTHERS[name]}))
     scene = studio_scene(
         StudioConfig(
-            seed=config.seed, layout=layout, megapixels=config.megapixels,
+            seed=config.seed, head=config.head, layout=layout, megapixels=config.megapixels,
             n_board_poses=0, truth_maps=False,
         ),
         folder / "session",
     )  # fmt: skip
-    measured = measured_sigma(_built(scene, folder / "build"), load_truth(folder / "session"))
+    truth = load_truth(folder / "session")
+    measured = measured_parts(_built(scene, folder / "build"), truth)
     plan = plan_rig(
-        PlanConfig(layout=layout, megapixels=config.megapixels, people=config.people, aperture=0.0)
-    )
-    found = {}
-    for region, (value, n) in measured.items():
-        planned = plan.regions[region]
-        if planned.seen_by_two < _LEAST_PLANNED:
-            continue
-        found[str(region)] = {
-            "planned_mm": planned.sigma_mm,
-            "measured_mm": value,
-            "ratio": planned.sigma_mm / value,
-            "planned_seen": planned.seen_by_two,
-            "points": n,
-        }
+        PlanConfig(
+            layout=layout, megapixels=config.megapixels, people=config.people, aperture=0.0,
+            reflectance=reflectance_of(truth),
+        )
+    )  # fmt: skip
+    return {
+        str(region): _held(plan.regions[region], part)
+        for region, part in measured.items()
+        if plan.regions[region].seen_by_two >= _LEAST_PLANNED
+    }
+
+
+def _held(plan: RegionPlan, part: PartOfScan) -> dict[str, Any]:
+    """Return each figure as planned and as measured."""
+    found: dict[str, Any] = {"points": part.points}
+    for figure in _FIGURES:
+        planned, measured = getattr(plan, figure), getattr(part, figure)
+        if measured:
+            found[figure] = {
+                "planned": planned, "measured": measured, "ratio": planned / measured,
+            }  # fmt: skip
     return found
-
-
-def skin_of(truth: Truth) -> Skin:
-    """Return what to call the skin of a virtual person, by its red reflectance."""
-    skin = truth.subject["skin"]
-    assert isinstance(skin, dict)
-    return Skin.DARK if skin["tone"][0] < _DARK_BELOW else Skin.FAIR
 
 
 def _built(scene: BenchScene, folder: Path) -> Mesh:
     config = BuildConfig(megapixels=scene.megapixels, check_rig=RigCheck.OFF, device=Device.CPU)
     built = build_dataset(scene.session, scene.rig, folder, config, takes=[scene.take])
     return load_mesh(Path(built["takes"][scene.take]["mesh"]))
-
-
-def measured_sigma(mesh: Mesh, truth: Truth, *, take: str = "neutral") -> dict[Any, Any]:
-    """Return part of the face -> (what 68 % of its points err by at most, mm; points).
-
-    Of the vertices that lie on surface which two true cameras see at a usable angle; parts with
-    hardly any are left out.
-    """
-    true, model = truth.mesh(take), load_head(str(truth.subject["head"]))
-    surface = TrueSurface(true, rig=truth.rig)
-    rng = np.random.default_rng(_SEED)
-    rows = rng.permutation(len(mesh.vertices))[:_MOST_POINTS]
-    points = np.asarray(mesh.vertices[rows], dtype=np.float64)
-    near = SurfaceQuery(true.vertices, true.faces).closest(points)
-    owner = owner_of_faces(model)[near.face // (len(true.faces) // len(model.faces))]
-    counts = surface.closest(points)[2] & (near.distance < _GROSS_MM)
-    found = {}
-    for i, region in enumerate(REGIONS):
-        error = near.distance[counts & (owner == i)]
-        if len(error) >= _LEAST_POINTS:
-            found[region] = (float(np.percentile(error, 68.27)), len(error))
-    return found
-
-
-def owner_of_faces(model: FaceModel) -> Ints:
-    """Return (F,) the number in `REGIONS` of most corners of each face; -1 for none."""
-    a, b, c = region_of_vertices(model)[model.faces].T
-    return np.where(b == c, b, a)

@@ -8,6 +8,8 @@ import click
 
 from ..core.commandline import OUT_PATH, config_options, json_option, settings, show
 
+_TITLES = {"sigma": "sigma_mm", "pixel": "gsd_mm", "seen by two": "seen_by_two"}
+
 
 @click.command("plan")
 @click.option("--out", type=OUT_PATH, default=Path("outputs/bench/plan"), show_default=True,
@@ -15,6 +17,7 @@ from ..core.commandline import OUT_PATH, config_options, json_option, settings, 
 @click.option("--layout", "layouts", multiple=True,
               help="A layout's name or YAML file; again for more  [default: six]")  # fmt: skip
 @click.option("--seed", type=int, help="Another person, other cameras, other noise.")
+@click.option("--head", help="Face model of the person: procedural, a registered one, or its file.")
 @config_options
 @json_option
 def bench_plan(
@@ -32,9 +35,16 @@ def bench_plan(
 
 def _tables(result: dict[str, Any]) -> dict[str, Any]:
     """Return planned over measured, a layout a column, and the single figures."""
-    ratios = {
-        name: {region: round(figures["ratio"], 2) for region, figures in regions.items()}
-        for name, regions in result["layouts"].items()
+    tables = {
+        f"{title}, planned / measured": {
+            name: {
+                region: round(figures[figure]["ratio"], 2)
+                for region, figures in regions.items()
+                if figure in figures
+            }
+            for name, regions in result["layouts"].items()
+        }
+        for title, figure in _TITLES.items()
     }
     rest = {name: value for name, value in result.items() if name != "layouts"}
-    return {"planned / measured": ratios, **rest}
+    return {**tables, **rest}

@@ -27,7 +27,8 @@ from ..core.report import (
 )
 from ..dataset.build import SUMMARY
 from .mesh_accuracy import MeshAccuracy, TrueSurface, mesh_error
-from .rig_accuracy import CalibrationAccuracy
+from .rig_accuracy import CalibrationAccuracy, calibration_error
+from .session_frames import shared_frame
 from .session_provenance import changed_settings, find_stages
 from .session_surface import Surface, nice_limit, renders
 from .virtual import find_meshes, measure_take
@@ -64,7 +65,8 @@ def compare_section(
     surfaces : sequence of Surface
         Of this build, in the page's frame.
     upright : Similarity
-        Frame of the builds -> the page's; both builds stand in that of one calibration.
+        Frame of this build -> the page's. The other's is this one's, or is moved into it by the
+        cameras of its rig.
     truth, rig_accuracy
         Where known, both builds are held against the truth, too.
     """
@@ -74,17 +76,22 @@ def compare_section(
     if not shared:
         said = f"{other_folder}: no take in it that this build has, too."
         return Section(title=title, blocks=[Text(text=said, status=Status.BAD)])
+    frame = shared_frame(build_folder, other_folder)
     blocks: list[Block] = [_settings(build_folder, other_folder)]
     for take in shared:
         blocks.append(_figures(take, ours[take], others[take]))
     meshes = find_meshes(other_folder)
     for surface in surfaces:
-        if surface.take not in meshes:
+        if surface.take not in meshes or frame.this_from_other is None:
             continue
         try:
-            blocks += _surface_blocks(surface, meshes[surface.take], upright)
+            other_mesh = _moved(meshes[surface.take], frame.this_from_other, upright)
+            blocks += _surface_blocks(surface, other_mesh)
             if truth is not None and rig_accuracy is not None and surface.accuracy is not None:
-                other = measure_take(truth, surface.take, meshes[surface.take], rig_accuracy)
+                theirs = rig_accuracy
+                if frame.other_rig is not None:
+                    theirs = calibration_error(frame.other_rig, truth.rig)
+                other = measure_take(truth, surface.take, meshes[surface.take], theirs)
                 blocks.append(_truth_table(surface.take, surface.accuracy, other))
         except FacekitError as error:
             blocks.append(Text(text=f"{surface.take}: {error}", status=Status.NOTE))
@@ -93,8 +100,7 @@ def compare_section(
         blocks.append(Text(text=f"In one of the builds alone: {', '.join(absent)}."))
     return Section(
         title=title, blocks=blocks,
-        lead=f"“This” is {build_folder}, “other” is {other_folder}. Both are taken to stand in the "
-        "frame of one calibration; neither surface is fitted to the other.",
+        lead=f"“This” is {build_folder}, “other” is {other_folder}. {frame.told}",
     )  # fmt: skip
 
 
@@ -147,11 +153,11 @@ def _signed(form: str, value: float) -> str:
     return text if is_zero else f"{'−' if value < 0 else '+'}{text}"
 
 
-def _surface_blocks(surface: Surface, other_file: Path, upright: Similarity) -> list[Block]:
+def _surface_blocks(surface: Surface, other: Mesh) -> list[Block]:
     """Return how far this surface lies from the other, as figures and as a map."""
     found = mesh_error(
         surface.mesh,
-        TrueSurface(_moved(other_file, upright)),
+        TrueSurface(other),
         rng=np.random.default_rng(_SEED),
     )
     limit = nice_limit(found.p90_mm)
@@ -174,9 +180,10 @@ def _surface_blocks(surface: Surface, other_file: Path, upright: Similarity) -> 
     ]  # fmt: skip
 
 
-def _moved(file: Path, upright: Similarity) -> Mesh:
+def _moved(file: Path, this_from_other: Similarity, upright: Similarity) -> Mesh:
     mesh = load_mesh(file)
-    return replace(mesh, vertices=upright(np.asarray(mesh.vertices, dtype=np.float64)))
+    here = this_from_other(np.asarray(mesh.vertices, dtype=np.float64))
+    return replace(mesh, vertices=upright(here))
 
 
 def _truth_table(take: str, ours: MeshAccuracy, other: MeshAccuracy) -> Block:

@@ -22,6 +22,7 @@ from ..core.files import STAGE_RECORD, read_json
 from ..core.geometry.camera import Rig
 from ..core.geometry.meshio import load_mesh
 from ..core.geometry.transform import Similarity
+from ..core.pagesize import fitted
 from ..core.rendering.preview import MeshPreview
 from ..core.report import (
     Block,
@@ -55,6 +56,8 @@ from .virtual import find_meshes, measure_take
 
 log = logging.getLogger(__name__)
 
+MOST_BYTES = 8_000_000
+"""Of the page: small enough to be sent."""
 _MAX_TAKES = 6  # surfaces shown with pictures of their own
 
 
@@ -137,13 +140,23 @@ def write_report(
             truth=made.truth, rig_accuracy=made.rig_accuracy,
         )  # fmt: skip
         sections.insert(1, compared)
+    sections, scale = fitted(sections, MOST_BYTES)
     return write_page(
         out,
         title=made.session.name,
         subtitle=_subtitle(made),
         sections=sections,
         footer=f"facekit {__version__}. Lengths in mm; +x is the subject's left, +y up, "
-        "+z out of the face; the centre of the top-left pixel is (0.5, 0.5).",
+        f"+z out of the face; the centre of the top-left pixel is (0.5, 0.5).{_said(scale)}",
+    )
+
+
+def _said(scale: float) -> str:
+    if scale == 1:
+        return ""
+    return (
+        f" Pictures were reduced to {scale:.0%} of their size, so that the page stays below "
+        f"{MOST_BYTES / 1e6:g} MB."
     )
 
 

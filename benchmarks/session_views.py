@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from ..core.errors import FacekitError
 from ..core.files import read_json
 from ..core.geometry.camera import Rig
 from ..core.imaging.orientation import turned_upright
+from ..core.npzfile import read_npz
 from ..core.report import (
     Block,
     Cell,
@@ -97,8 +97,11 @@ def _built(build_folder: Path | None) -> Mapping[str, Mapping[str, Any]]:
     if build_folder is None or not (build_folder / SUMMARY).is_file():
         return {}
     try:
-        takes = read_json(build_folder / SUMMARY).get("takes", {})
+        values = read_json(build_folder / SUMMARY)
     except FacekitError:
+        return {}
+    takes = values.get("takes") if isinstance(values, Mapping) else None
+    if not isinstance(takes, Mapping):
         return {}
     return {str(take): record for take, record in takes.items() if isinstance(record, Mapping)}
 
@@ -126,9 +129,8 @@ def _maps(folder: Path, camera: str, rig: Rig | None) -> list[tuple[str, Bytes, 
     if path is None:
         return []
     try:
-        with np.load(path) as arrays:
-            stored: Mapping[str, AnyFloats] = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, BadZipFile):
+        stored: Mapping[str, AnyFloats] = read_npz(path)
+    except FacekitError:
         return []
     found: list[tuple[str, Bytes, str]] = []
     if "depth" in stored:

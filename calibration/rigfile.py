@@ -69,14 +69,43 @@ def load_rig(path: Path) -> Rig:
     SchemaError
         It is another format or version, or a field is missing or impossible.
     """
-    return _rig_of(load_rig_record(path), where=_file_of(path))
+    return rig_of_record(load_rig_record(path), where=_file_of(path))
 
 
 def load_rig_record(path: Path) -> dict[str, Any]:
     """Read `rig.json` as it stands, with residuals and provenance, checked like `load_rig`."""
     record: dict[str, Any] = read_json(_file_of(path), format_name=RIG_FORMAT, version=RIG_VERSION)
-    _rig_of(record, where=_file_of(path))
+    rig_of_record(record, where=_file_of(path))
     return record
+
+
+def rig_of_record(record: Mapping[str, Any], *, where: Path) -> Rig:
+    """Return the rig that `rig.json`, or a record like it, tells of.
+
+    Parameters
+    ----------
+    record : Mapping[str, Any]
+        `metric` and `cameras`.
+    where : Path
+        Where it comes from, for messages.
+
+    Raises
+    ------
+    SchemaError
+        A field is missing or impossible.
+    """
+    metric = record.get("metric")
+    if not isinstance(metric, bool):
+        raise SchemaError(f"{where}: metric: true or false expected, got {metric!r}")
+    entries = record.get("cameras")
+    if not isinstance(entries, list) or not entries:
+        raise SchemaError(f"{where}: cameras: a list of cameras expected")
+    cameras = [_camera_of(entry, f"{where}: cameras[{i}]") for i, entry in enumerate(entries)]
+    names = [camera.name for camera in cameras]
+    for name in names:
+        if names.count(name) > 1:
+            raise SchemaError(f"{where}: cameras: {name!r} is there {names.count(name)} times")
+    return Rig(cameras=tuple(cameras), metric=metric)
 
 
 def export_opencv(path: Path, rig: Rig) -> None:
@@ -110,21 +139,6 @@ def _opencv_K(camera: Camera) -> Floats:
 
 def _file_of(path: Path) -> Path:
     return path / RIG_FILE if path.is_dir() else path
-
-
-def _rig_of(record: Mapping[str, Any], *, where: Path) -> Rig:
-    metric = record.get("metric")
-    if not isinstance(metric, bool):
-        raise SchemaError(f"{where}: metric: true or false expected, got {metric!r}")
-    entries = record.get("cameras")
-    if not isinstance(entries, list) or not entries:
-        raise SchemaError(f"{where}: cameras: a list of cameras expected")
-    cameras = [_camera_of(entry, f"{where}: cameras[{i}]") for i, entry in enumerate(entries)]
-    names = [camera.name for camera in cameras]
-    for name in names:
-        if names.count(name) > 1:
-            raise SchemaError(f"{where}: cameras: {name!r} is there {names.count(name)} times")
-    return Rig(cameras=tuple(cameras), metric=metric)
 
 
 def _camera_of(entry: Any, where: str) -> Camera:

@@ -206,7 +206,7 @@ def _load(path: Path) -> dict[str, Any]:
         return load_yaml(path)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not readable as TOML ({error})") from error
 
 
@@ -220,7 +220,7 @@ def _from_anipose(values: dict[str, Any], *, where: str) -> dict[str, Any]:
             "marker_mm": float(values["marker_length"]),
             "dictionary": f"DICT_{bits}X{bits}_{values['dict_size']}",
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{where}: {error!r} is missing or no number for a board") from error
 
 
@@ -247,7 +247,7 @@ def _from_kalibr(values: dict[str, Any], *, where: str) -> dict[str, Any]:
             }
         across, down = (1000 * float(values[f"{way}SpacingMeters"]) for way in ("col", "row"))
         columns, rows = int(values["targetCols"]), int(values["targetRows"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{where}: {error!r} is missing or no number for a target") from error
     if not np.isclose(across, down, rtol=1e-6):
         raise ConfigError(

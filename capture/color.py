@@ -207,7 +207,7 @@ def load_color(folder: Path) -> ColorCalibration:
     try:
         corrections = [_correction(entry, where=str(path)) for entry in values["cameras"]]
         missing = {str(camera): str(reason) for camera, reason in values["missing"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SchemaError(f"{path}: {error!r} is missing or of the wrong type") from error
     return ColorCalibration(corrections={one.camera: one for one in corrections}, missing=missing)
 

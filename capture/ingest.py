@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from ..core.config import to_mapping
 from ..core.errors import InputError
-from ..core.files import StageKey, in_use, stage_run
+from ..core.files import StageKey, stage_run
 from .attachments import sums_of, with_companions, with_masks
 from .boards import parse_board
 from .consistency import Draft, DraftTake, check_moved, check_rig
@@ -27,6 +27,7 @@ from .markers import shows_board
 from .naming import count_of, kind_of_names, listed, printable
 from .photo import Photo, most_common, photo_of
 from .plates import add_masks
+from .pseudonym import keep_pseudonym
 from .scan import Pairs, Scan, read_order, scan_source
 from .session import (
     BoardSpec,
@@ -132,10 +133,12 @@ def ingest(source: Path, out: Path, config: IngestConfig | None = None) -> Inges
     }
     refuse_erased(out, photographs=[photo.found.sha256 for photo in planned.values()])
     check_room(out, planned)
-    with stage_run(out, _key(config, planned)) as run, in_use(out):
+    with stage_run(out, _key(config, planned)) as run:
         stored = store_originals(out, planned)
         if consent is not None:
             save_consent(out, consent)
+        else:
+            keep_pseudonym(out)  # before session.json: one that is there without is an older one
         session = with_companions(session, scan)
         session = with_masks(session, draft, scan, photos)
         save_sums(out, sums_of(session))

@@ -255,12 +255,16 @@ def _wrong_with_data(kind: str, folder: Path) -> str | None:
     return f"{folder}: no folder {absent[0]} in it; not the {kind} data" if absent else None
 
 
+def _is_plain_name(name: str) -> bool:
+    return Path(name).name == name and name.isprintable() and len(name.encode()) < 256
+
+
 def _asset(record: Any, home: Path) -> Asset:
     try:
         names = [str(entry["name"]) for entry in record["files"]]
         sha256 = {str(entry["name"]): str(entry["sha256"]) for entry in record["files"]}
-        folder, source, licence = record["folder"], record["source"], record["licence"]
-        if not names or any(Path(name).name != name for name in [*names, folder]):
+        folder, source, licence = (str(record[k]) for k in ("folder", "source", "licence"))
+        if not names or not all(map(_is_plain_name, [*names, folder])):
             raise ValueError("names")
     except (KeyError, TypeError, ValueError) as error:
         raise SchemaError(

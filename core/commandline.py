@@ -1,6 +1,7 @@
 """What every command shares: its options, its settings, how it prints and how it fails."""
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -10,14 +11,48 @@ from typing import Any, TypeVar
 import click
 
 from .errors import FacekitError
+from .folderlock import entered, folder_to_hold
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Config = TypeVar("Config")
 
-IN_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-IN_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-IN_PATH = click.Path(path_type=Path, exists=True)
-OUT_PATH = click.Path(path_type=Path)
+
+class HeldPath(click.Path):
+    """A path to read or to write: while the command works, nobody may erase its folder."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:  # as `click.Path` has it
+        """Return the path; hold its folder until the command has ended."""
+        path = super().convert(value, param, ctx)
+        if ctx is not None and not ctx.resilient_parsing:
+            hold(ctx, Path(os.fsdecode(path)))
+        return path
+
+
+def hold(ctx: click.Context, path: Path) -> None:
+    """Keep a path's folder from being erased until the command has ended.
+
+    Raises
+    ------
+    InputError
+        It is being erased.
+    """
+    held: set[Path] = ctx.meta.setdefault(f"{__name__}.held", set())
+    folder = folder_to_hold(path)
+    if folder is not None and folder not in held:
+        ctx.with_resource(entered(folder))
+        held.add(folder)
+
+
+IN_FILE = HeldPath(path_type=Path, exists=True, dir_okay=False)
+IN_FOLDER = HeldPath(path_type=Path, exists=True, file_okay=False)
+IN_PATH = HeldPath(path_type=Path, exists=True)
+OUT_PATH = HeldPath(path_type=Path)
+ANY_PATH = HeldPath(path_type=Path)
+"""To be read; that it is not there is said by the command."""
+SEARCHED_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+"""Of `erase`, which has to be alone in it."""
 
 
 class SentenceOnError(click.Group):

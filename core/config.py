@@ -16,6 +16,9 @@ from .errors import ConfigError
 
 Config = TypeVar("Config")
 
+_MOST_CHARACTERS = 200_000  # some seconds of reading
+_MOST_VALUES = 100_000  # of a YAML file: hundreds are common
+
 
 def from_mapping(config_type: type[Config], values: Mapping[str, Any], *, where: str) -> Config:
     """Build a config dataclass from plain values.
@@ -27,6 +30,8 @@ def from_mapping(config_type: type[Config], values: Mapping[str, Any], *, where:
     ConfigError
         A key is unknown (the nearest known one is named) or a value has the wrong type.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: expected a mapping, got {_shown(values)}")
     hints = typing.get_type_hints(config_type)
     known = [f.name for f in dataclasses.fields(config_type)]  # type: ignore[arg-type]
     short_forms = getattr(config_type, "SHORT_FORMS", {})
@@ -42,19 +47,61 @@ def from_mapping(config_type: type[Config], values: Mapping[str, Any], *, where:
         given[key] = _convert(hints[key], value, where=f"{where}: {key}")
     try:
         return config_type(**given)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"{where}: {_first(error)}") from error
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; ConfigError when the file is absent or something else."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as YAML ({error})") from error
+    values = parse_yaml(text, where=str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected `key: value` lines")
     return values
+
+
+def parse_yaml(text: str, *, where: str) -> Any:
+    """Return what a YAML text says, plain values alone.
+
+    Raises
+    ------
+    ConfigError
+        It is no YAML, or its aliases make it say the same things without end.
+    """
+    if len(text) > _MOST_CHARACTERS:
+        raise ConfigError(f"{where}: {len(text)} characters are too many for settings")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not readable as YAML ({_first(error)})") from error
+    # of dates and numbers that are none, and of brackets without end
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{where}: a value cannot be read as YAML ({_first(error)})") from error
+    if not _is_bounded(values):
+        raise ConfigError(f"{where}: too many values, or aliases of aliases")
+    return values
+
+
+def _is_bounded(values: Any) -> bool:
+    """Whether a walk through nested values ends; aliases may make a small text endless."""
+    waiting, n = [values], 0
+    while waiting:
+        value = waiting.pop()
+        n += 1
+        if n > _MOST_VALUES:
+            return False
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, (list, tuple, set)):
+            waiting += value
+    return True
+
+
+def _first(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def with_overrides(config: Config, assignments: Sequence[str]) -> Config:
@@ -73,13 +120,21 @@ def with_overrides(config: Config, assignments: Sequence[str]) -> Config:
             place = place.get(part)
             if not isinstance(place, dict):
                 raise ConfigError(f"--set {assignment}: {part!r} has no settings of its own")
-        place[name] = yaml.safe_load(text)
+        place[name] = parse_yaml(text, where=f"--set {assignment}")
     return from_mapping(type(config), merged, where="--set")
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
     """Return the config as plain values, ready for YAML, JSON and hashing."""
     return dataclasses.asdict(config)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a message can hold it."""
+    if isinstance(value, int) and value.bit_length() > 256:  # such have no text, or a long one
+        return "a number of too many digits"
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _convert(hint: Any, value: Any, *, where: str) -> Any:
@@ -97,6 +152,8 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
         if len(element) != len(value):
             raise ConfigError(f"{where}: expected {len(element)} values, got {len(value)}")
         return tuple(_convert(h, v, where=where) for h, v in zip(element, value, strict=True))
+    if origin is tuple:
+        raise ConfigError(f"{where}: expected a list of values, got {_shown(value)}")
     if origin in (types.UnionType, typing.Union):
         arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
         optional = len(arms) < len(typing.get_args(hint))
@@ -106,14 +163,17 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
     if origin is not None:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"{where}: {_shown(value)} is too large") from None
     if isinstance(hint, type) and not isinstance(value, hint):
         if isinstance(value, bool) and issubclass(hint, Enum):
             value = "on" if value else "off"  # words that YAML takes for truth values
-        with suppress(TypeError, ValueError):
+        with suppress(TypeError, ValueError, OverflowError):
             return hint(value)
         if issubclass(hint, Enum):
             known = ", ".join(str(member.value) for member in hint)
-            raise ConfigError(f"{where}: expected one of {known}; got {value!r}")
-        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
+            raise ConfigError(f"{where}: expected one of {known}; got {_shown(value)}")
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {_shown(value)}")
     return value

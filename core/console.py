@@ -28,6 +28,20 @@ def install_log_handler(*, verbose: bool = False) -> None:
     log.propagate = False
 
 
+_bars_wanted = True
+
+
+def show_no_bars() -> None:
+    """Show no progress in this process: another one shows its own on the same terminal."""
+    global _bars_wanted
+    _bars_wanted = False
+
+
+def bars_shown() -> bool:
+    """Tell whether progress bars are shown."""
+    return _bars_wanted and console.is_terminal
+
+
 def track(items: Iterable[Item], description: str, *, total: float | None = None) -> Iterator[Item]:
     """Yield `items` behind a progress bar; silent without a terminal."""
     yield from rich_track(
@@ -36,7 +50,7 @@ def track(items: Iterable[Item], description: str, *, total: float | None = None
         total=total,
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not bars_shown(),
     )
 
 
@@ -62,7 +76,7 @@ def step_bar(
         `tell(done, text)`.
     """
     columns = (*Progress.get_default_columns(), TextColumn("{task.fields[said]}"))
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = Progress(*columns, console=console, transient=True, disable=not bars_shown())
     with bar:
         task = bar.add_task(description, total=total, completed=done, said="")
         yield lambda now, said: bar.update(task, completed=now, said=said)

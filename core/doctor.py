@@ -39,6 +39,8 @@ OPTIONAL_PACKAGES = {
     "mediapipe": "landmarks",
     "face-alignment": "landmarks",
     "tensorboard": "train",
+    "distributed": "cluster",
+    "cryptography": "cluster",
 }
 """Package -> facekit's extra that brings it."""
 

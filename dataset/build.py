@@ -1,14 +1,11 @@
 """From a calibrated session to a mesh of every subject take, resumable."""
 
 import dataclasses
-import fcntl
 import functools
 import logging
-import os
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +16,10 @@ from ..core.console import track
 from ..core.devices import Device, chosen_device
 from ..core.errors import ConfigError, EstimationError, FacekitError, InputError
 from ..core.files import hash_of, read_json, sha256_file, write_json
+from ..core.folderlock import only_writer
 from ..core.geometry.camera import Camera, Rig
 from ..core.jobs import each_apart
+from ..core.jobs.job import reason_of as reason_of
 from ..core.wording import listed
 from .appraisal import HEALTH_STAGE, PHOTO_STAGE, appraised
 from .colmaptake import colmap_stages_of
@@ -87,14 +86,13 @@ def build_dataset(
     MissingDependencyError
         CUDA is asked for, and torch or pycolmap have none.
     """
-    if not config.megapixels > 0 or not config.start_megapixels > 0:
-        raise ConfigError("megapixels and start_megapixels need to be above 0")
+    check_config(config)
     # before any work: these hold for all takes
     chosen_device(config.device)
     if config.stereo is Stereo.COLMAP:
         require_cuda()
     wanted = wanted_takes(session, takes)
-    _check_rig(session, rig)
+    check_rig(session, rig)
     done: dict[str, Any] = {}
     failed: dict[str, str] = {}
     codes = set()
@@ -119,7 +117,7 @@ def build_dataset(
 def write_summary(out: Path, session: Session, summary: Mapping[str, Any]) -> None:
     """Write `build.json`; what it says of takes that the summary leaves out stays there."""
     out.mkdir(parents=True, exist_ok=True)
-    with _held(out):  # shards may end in the same moment
+    with only_writer(out, wait=True):  # shards may end in the same moment
         before = told_before(out, session)
         merged = dict(summary)
         for kind in ("takes", "failed"):
@@ -142,18 +140,6 @@ def told_before(out: Path, session: Session) -> dict[str, dict[str, Any]]:
     except (InputError, KeyError, TypeError, ValueError):
         pass  # none yet, or damaged: it is written anew
     return {"takes": {}, "failed": {}}
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Keep other processes of this kind out of a folder, where its file system can."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _answers(
@@ -186,7 +172,7 @@ def build_take(
     photographs = _photograph_hashes(session, take, used)
     checked = checked_rig(
         session, take, used, folder, how=config.check_rig,
-        inputs={**photographs, **_calibration_hashes(used)},
+        inputs={**photographs, **calibration_hashes(used)},
     )  # fmt: skip
     used, remarks = checked.rig, [*remarks, *checked.remarks]
     size = min(_typical_pixels(session, take, used) / 1e6, config.megapixels)
@@ -210,7 +196,7 @@ def build_take(
         folder,
         appraised(job, stages(job), stages_of=stages),
         config=_of_meshes(config),
-        inputs={**photographs, **_calibration_hashes(used)},
+        inputs={**photographs, **calibration_hashes(used)},
         where=take.id,
     )
     health = results[HEALTH_STAGE]
@@ -243,6 +229,18 @@ def _of_meshes(config: BuildConfig) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
+def check_config(config: BuildConfig) -> None:
+    """Refuse sizes that no picture has.
+
+    Raises
+    ------
+    ConfigError
+        Names the settings.
+    """
+    if not config.megapixels > 0 or not config.start_megapixels > 0:
+        raise ConfigError("megapixels and start_megapixels need to be above 0")
+
+
 def wanted_takes(session: Session, takes: Sequence[str] | None) -> list[Take]:
     """Return the subject takes of these ids, all by default.
 
@@ -263,7 +261,14 @@ def wanted_takes(session: Session, takes: Sequence[str] | None) -> list[Take]:
     return chosen
 
 
-def _check_rig(session: Session, rig: Rig) -> None:
+def check_rig(session: Session, rig: Rig) -> None:
+    """Refuse a rig that shares fewer than two cameras with the session.
+
+    Raises
+    ------
+    InputError
+        Names the cameras.
+    """
     ids = [camera.id for camera in session.cameras]
     shared = set(ids) & set(rig.names)
     if len(shared) < 2:
@@ -316,7 +321,8 @@ def _photograph_hashes(session: Session, take: Take, used: Rig) -> dict[str, str
     return hashes
 
 
-def _calibration_hashes(used: Rig) -> dict[str, str]:
+def calibration_hashes(used: Rig) -> dict[str, str]:
+    """Return what a build's records call each camera's calibration -> a hash of it."""
     return {f"calibration of {camera.name}": _camera_hash(camera) for camera in used}
 
 
@@ -325,14 +331,3 @@ def _camera_hash(camera: Camera) -> str:
         [camera.width, camera.height, camera.K.tolist(), camera.cam_from_world.tolist(),
          camera.distortion.tolist()]
     )  # fmt: skip
-
-
-def reason_of(error: BaseException) -> str:
-    """Return in a sentence what stopped a take."""
-    if isinstance(error, FacekitError):
-        return str(error)
-    if isinstance(error, OSError):
-        return f"{error.filename or 'file system'}: {error.strerror or error}"
-    if isinstance(error, MemoryError):
-        return "out of memory: ask for fewer megapixels"
-    return f"a fault in facekit itself ({type(error).__name__}: {error})"

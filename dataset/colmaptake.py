@@ -1,14 +1,13 @@
 """The stages of a take whose surface COLMAP's dense stereo finds, for comparison with ours."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..core.arrays import Floats, Floats32
+from ..core.files import scratch_folder
 from ..core.geometry.mesh import Mesh
 from ..core.geometry.meshio import load_mesh, save_mesh
 from .cloudfile import load_cloud, save_cloud
@@ -37,8 +36,8 @@ def colmap_stages_of(job: TakeJob) -> list[Stage]:
 def _cloud(job: TakeJob) -> Mapping[str, Any]:
     job.folder.mkdir(parents=True, exist_ok=True)
     # maps of every pixel of every view, of no use afterwards
-    with tempfile.TemporaryDirectory(prefix="colmap.part.", dir=job.folder) as workspace:
-        found = dense_points(job.views, Path(workspace), seed=job.seed)
+    with scratch_folder(job.folder) as workspace:
+        found = dense_points(job.views, workspace, seed=job.seed)
     cloud = cloud_of(found, job.views)
     save_cloud(job.folder / "points.ply", cloud)
     return {"points": len(cloud.points), "footprint": float(np.median(cloud.footprint))}

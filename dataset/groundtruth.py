@@ -1,87 +1,26 @@
-"""From a calibrated session to ground truth: meshes, one topology on all of them, their maps.
+"""From calibrated sessions to ground truth: meshes, one topology on all of them, their maps.
 
-All takes of a session show one person: the face model's identity is found from all of them
-together, so that its registration waits for the last mesh. What is finished is kept.
+What is finished is kept: a build that was cut off goes on where it was, whoever runs it.
 """
 
-import logging
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..calibration.check import REPAIRED_FILE
-from ..calibration.rigfile import load_rig
-from ..capture.session import Session, Take
-from ..core.console import track
-from ..core.errors import ConfigError
-from ..core.facemodel.load import MODEL_NAMES, load_face_model
-from ..core.facemodel.model import FaceModel
-from ..core.files import in_use
+from ..capture.session import Session
+from ..core.devices import chosen_device
+from ..core.facemodel.load import load_face_model
+from ..core.folderlock import in_use
 from ..core.geometry.camera import Rig
-from .bake.config import BakeConfig
-from .bake.maps import Base
-from .build import (
-    EXPECTED,
-    BuildConfig,
-    build_dataset,
-    reason_of,
-    told_before,
-    wanted_takes,
-    write_summary,
-)
-from .mapstage import bake_take
-from .register.register import RegisterConfig
-from .registerstage import AUTO_LANDMARKS, find_landmarks, landmark_finder, register_session
-from .rigcheck import RigCheck
-from .stages import STAGES_FOLDER
+from ..core.jobs.engine import run
+from ..core.jobs.job import Job, Outcome, Where
+from ..core.jobs.progress import Tally
+from .build import check_config, check_rig, wanted_takes
+from .groundtruthconfig import NO_MODEL, GroundTruthConfig, Shard
+from .sessionbuild import SessionBuild
+from .stereo.colmap import Stereo, require_cuda
 
-log = logging.getLogger(__name__)
-
-NO_MODEL = "none"
-_LATER = ("registration", "maps")  # figures of what follows the mesh
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroundTruthConfig(BuildConfig):
-    """How meshes, registration and maps are made."""
-
-    landmarks: str = AUTO_LANDMARKS  # auto: by the registered detectors where they are; none;
-    # or a table of points found elsewhere (.csv, .json)
-    model: str = "builtin"  # face model: builtin, the name of a registered one, or its file;
-    # `none`: meshes alone, for what is no face
-    deformation_size: int = BakeConfig.deformation_size  # texels a side
-    map_size: int = BakeConfig.displacement_size  # of displacement, normals and albedo
-    displacement_base: Base = BakeConfig.base  # what displacement stands on: curved or flat
-    most_sigma_mm: float = BakeConfig.most_sigma_mm  # texels known less well are not valid
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shard:
-    """Part `index` of `count` of the takes, counted from 1: for job arrays."""
-
-    index: int
-    count: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """Read `2/8`.
-
-        Raises
-        ------
-        ConfigError
-            It is no such part.
-        """
-        parts = text.split("/")
-        numbers = [int(part) for part in parts if part.isdigit()]
-        if len(parts) != 2 or len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
-            raise ConfigError(f"shard {text!r}: give the part and their number, such as 2/8")
-        return cls(index=numbers[0], count=numbers[1])
-
-    def of(self, takes: Sequence[Take]) -> list[Take]:
-        """Return this part of the takes; the parts share nothing and leave nothing out."""
-        return list(takes[self.index - 1 :: self.count])
+__all__ = ["NO_MODEL", "GroundTruthConfig", "Shard", "build_all", "build_ground_truth"]
 
 
 def build_ground_truth(
@@ -94,128 +33,104 @@ def build_ground_truth(
     jobs: int = 1,
     shard: Shard | None = None,
     rig_file: Path | None = None,
+    scheduler: str | None = None,
 ) -> dict[str, Any]:
     """Build the meshes of a session's takes, lay the face model on them and bake their maps.
 
     Parameters
     ----------
+    session : Session
+        As it stands in its folder: those who work on it read it there.
     takes : sequence of str, optional
         Ids of the takes wanted; all of kind `subject` by default.
     jobs : int
-        Meshes built at a time.
+        Takes at a time.
     shard : Shard, optional
         Build these meshes alone. Registration follows with the run that finds the meshes of all
         takes done, but for those that failed; one that has to wait says so in
         `registration_waits_for`.
     rig_file : Path, optional
         Where the rig was read from, for the summary: exports need it.
+    scheduler : str, optional
+        File or address of a scheduler whose workers do it all; they see the same files.
 
     Returns
     -------
     dict
-        As `build.build_dataset` returns it, with `registration` and `maps` in each take that
-        has them; also written to `out/build.json`.
+        `takes` (take -> figures, with `registration` and `maps` where it has them) and `failed`
+        (take -> reason), JSON-able; also written to `out/build.json`.
 
     Raises
     ------
     FacekitError
-        As `build.build_dataset`; or the face model cannot be read.
+        As `build.build_dataset`; or the face model cannot be read, or the scheduler has gone.
     """
-    model = None if config.model == NO_MODEL else load_face_model(config.model)
+    where = Where(jobs=jobs, scheduler=scheduler)
+    check_build(config, where)
     wanted = wanted_takes(session, takes)
     mine = wanted if shard is None else shard.of(wanted)
     if not mine:
         return {"session": session.name, "takes": {}, "failed": {}}
+    check_rig(session, rig)
+    build = SessionBuild(
+        session=session, rig=rig, out=out, config=config, wanted=wanted, mine=mine,
+        rig_file=rig_file,
+    )  # fmt: skip
     with in_use(session.folder):  # nobody may erase it meanwhile
-        summary = build_dataset(
-            session, rig, out, config, takes=[take.id for take in mine], jobs=jobs
-        )
-        summary |= _origin(session, rig_file, out, config.model)
-        write_summary(out, session, summary)
-        if model is None:
-            return summary
-        return _with_model(session, rig, out, config, model, wanted, shard, summary)
-
-
-def _with_model(
-    session: Session, rig: Rig, out: Path, config: GroundTruthConfig, model: FaceModel,
-    wanted: Sequence[Take], shard: Shard | None, summary: dict[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    """Lay the model on all meshes once they are there, and bake; return the summary."""
-    before = told_before(out, session)
-    left = [take for take in wanted if take.id not in before["failed"]]
-    meshed = [take for take in left if _has_mesh(out / take.id)]
-    waiting = [take.id for take in left if take not in meshed]
-    if shard is not None and waiting:
-        log.info("registration waits for the meshes of %s", ", ".join(waiting))
-        return summary | {"registration_waits_for": waiting}
-    for take in meshed:  # of other shards
-        summary["takes"].setdefault(take.id, _of_mesh(before["takes"].get(take.id, {})))
-    _register_and_bake(session, meshed, rig, out, model, config, summary)
-    write_summary(out, session, summary)
+        try:
+            build_all([build], where)
+        finally:
+            summary = build.finish()  # what there is of it, should the scheduler have gone
+    build.check()
     return summary
 
 
-def _register_and_bake(
-    session: Session, takes: Sequence[Take], rig: Rig, out: Path, model: FaceModel,
-    config: GroundTruthConfig, summary: dict[str, Any],
-) -> None:  # fmt: skip
-    """Lay the model on the meshes and bake; add to `summary` what came of it."""
-    rigs = {take.id: _rig_of(out / take.id, rig, config) for take in takes}
-    finder = landmark_finder(config.landmarks)
-    failed: dict[str, str] = {}
-    for take in takes:
-        try:
-            find_landmarks(session, take, rigs[take.id], out / take.id, finder)
-        except EXPECTED as error:
-            failed[take.id] = f"landmarks: {reason_of(error)}"
-    sound = [take for take in takes if take.id not in failed]
-    unfit = register_session(out, sound, model, RegisterConfig(metric=rig.metric))
-    failed |= {name: f"registration: {reason}" for name, reason in unfit.items()}
-    settings = BakeConfig(
-        deformation_size=config.deformation_size,
-        displacement_size=config.map_size,
-        albedo_size=config.map_size,
-        base=config.displacement_base,
-        most_sigma_mm=config.most_sigma_mm,
-    )
-    for take in track([take for take in takes if take.id not in failed], "maps"):
-        try:
-            summary["takes"][take.id] |= bake_take(
-                session, take, rigs[take.id], out / take.id, model, settings,
-                megapixels=config.megapixels, auto_mask=config.auto_mask,
-            )  # fmt: skip
-        except EXPECTED as error:
-            failed[take.id] = f"maps: {reason_of(error)}"
-            log.debug("%s: maps failed", take.id, exc_info=True)
-    summary["failed"] |= failed
+def check_build(config: GroundTruthConfig, where: Where) -> None:
+    """Refuse, before any work, what holds for all takes.
+
+    Raises
+    ------
+    FacekitError
+        A setting is impossible, the face model cannot be read, or CUDA is asked for and absent;
+        workers of a scheduler look for CUDA themselves.
+    """
+    check_config(config)
+    if where.scheduler is None:
+        chosen_device(config.device)
+        if config.stereo is Stereo.COLMAP:
+            require_cuda()
+    if config.model != NO_MODEL:
+        load_face_model(config.model)
 
 
-def _of_mesh(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an older summary says of a take's mesh alone."""
-    return {name: value for name, value in figures.items() if name not in _LATER}
+def build_all(builds: Sequence[SessionBuild], where: Where, *, tally: Tally | None = None) -> None:
+    """Run the builds of several sessions side by side; what came of them is in them.
 
+    Each job keeps its own session from being erased: thousands could not be held open at once.
 
-def _origin(session: Session, rig_file: Path | None, out: Path, model: str) -> dict[str, str]:
-    """Return what a build came from, files as seen from its folder: they may move together."""
-    found = {
-        "session_folder": os.path.relpath(session.folder, out),
-        # a folder that is called as a model is stays a model: names come first
-        "model": model if model in (*MODEL_NAMES, NO_MODEL) else os.path.relpath(model, out),
-    }
-    if rig_file is not None:
-        found["rig_file"] = os.path.relpath(rig_file, out)
-    return found
+    Raises
+    ------
+    FacekitError
+        As `engine.run`; what is finished by then is on disk.
+    """
+    tally = Tally() if tally is None else tally
+    totals: dict[str, int] = {}
 
+    def expect(build: SessionBuild, before: Mapping[str, int]) -> None:
+        for stage, number in build.expected.items():
+            totals[stage] = totals.get(stage, 0) + number - before.get(stage, 0)
+            tally.expect(stage, totals[stage])
 
-def _rig_of(folder: Path, rig: Rig, config: GroundTruthConfig) -> Rig:
-    """Return the rig that a take's mesh was made with."""
-    repaired = folder / REPAIRED_FILE
-    usable = repaired.is_file() and config.check_rig is RigCheck.REPAIR
-    return load_rig(repaired) if usable else rig
+    def then(outcome: Outcome) -> Iterable[Job]:
+        build = next(build for build in builds if outcome.job.name in build.sent)
+        before = dict(build.expected)
+        more = build.then(outcome)
+        expect(build, before)
+        return more
 
-
-def _has_mesh(folder: Path) -> bool:
-    return (folder / STAGES_FOLDER / "mesh" / "stage.json").is_file() and (
-        folder / "mesh.ply"
-    ).is_file()
+    first: list[Job] = []
+    for build in builds:
+        first += build.jobs()
+        expect(build, {})
+    for _ in run(first, where, then=then, tally=tally):
+        pass

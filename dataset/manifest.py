@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError, SchemaError
-from ..core.files import read_json, sha256_file, stays_inside, write_json, write_text
+from ..core.files import (
+    is_unfinished,
+    read_json,
+    sha256_file,
+    stays_inside,
+    write_json,
+    write_text,
+)
+from ..core.folderlock import WRITING
 from .diskfile import disk_errors
 from .schema import NAME
 from .shardcheck import CaptureFigures, ShardFigures, verify_shard, verify_topology
@@ -29,7 +37,6 @@ ORIGINALS = "originals"
 SPLITS: Mapping[str, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 """Split -> its share of the subjects, where none are given."""
 
-_PART = re.compile(r".*\.[0-9a-f]{8}\.part(\.\w+)?")
 _SUM = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
@@ -219,7 +226,7 @@ def files_of(folder: Path, suffix: str) -> list[Path]:
 
 def is_part(path: Path) -> bool:
     """Whether this is the unfinished file of a writer that works or was killed."""
-    return _PART.fullmatch(path.name) is not None
+    return is_unfinished(path) or path.name == WRITING
 
 
 def listed_files(folder: Path) -> list[str]:

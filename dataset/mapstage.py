@@ -10,7 +10,8 @@ from ..capture.color import COLOR_FILE, load_color
 from ..capture.session import Session, Take
 from ..core.config import to_mapping
 from ..core.facemodel.model import FaceModel
-from ..core.files import StageKey, finished, hash_of, sha256_file, stage_run
+from ..core.files import StageKey, clear_unfinished, finished, hash_of, sha256_file, stage_run
+from ..core.folderlock import only_writer
 from ..core.geometry.camera import Rig
 from .bake.bake import bake_maps
 from .bake.config import BakeConfig
@@ -56,20 +57,22 @@ def bake_take(
         },
     )
     registered = load_registered(folder, model)
-    record = finished(place, key, outputs=[f"../../{MAPS_FILE}"])
-    if record is None:
-        log.info("%s: maps", take.id)
-        (folder / MAPS_FILE).unlink(missing_ok=True)
-        with stage_run(place, key) as run:
-            views = load_views(session, take, rig, megapixels=megapixels, auto_mask=auto_mask)
-            colors = load_color(session.folder) if color_file.is_file() else None
-            maps = bake_maps(registered, load_scan(folder), views, settings, colors=colors)
-            save_maps(folder, maps)
-            run.results.update(map_figures(maps), albedo_calibrated=colors is not None)
-        results = run.results
-    else:
-        log.info("%s: maps finished already", take.id)
-        results = record["results"]
+    with only_writer(folder, wait=True):
+        record = finished(place, key, outputs=[f"../../{MAPS_FILE}"])
+        if record is None:
+            log.info("%s: maps", take.id)
+            (folder / MAPS_FILE).unlink(missing_ok=True)
+            clear_unfinished(folder)
+            with stage_run(place, key) as run:
+                views = load_views(session, take, rig, megapixels=megapixels, auto_mask=auto_mask)
+                colors = load_color(session.folder) if color_file.is_file() else None
+                maps = bake_maps(registered, load_scan(folder), views, settings, colors=colors)
+                save_maps(folder, maps)
+                run.results.update(map_figures(maps), albedo_calibrated=colors is not None)
+            results = run.results
+        else:
+            log.info("%s: maps finished already", take.id)
+            results = record["results"]
     return {"registration": fit_figures(registered), "maps": dict(results)}
 
 

@@ -16,7 +16,8 @@ from ..core.facemodel.landmark_opencv import OpencvDetector
 from ..core.facemodel.landmark_table import LandmarkTable, load_landmark_table
 from ..core.facemodel.landmarks import Detector
 from ..core.facemodel.model import FaceModel
-from ..core.files import StageKey, finished, hash_of, sha256_file, stage_run
+from ..core.files import StageKey, clear_unfinished, finished, hash_of, sha256_file, stage_run
+from ..core.folderlock import only_writer
 from ..core.geometry.camera import Rig
 from ..core.geometry.meshio import load_mesh
 from .register.register import RegisterConfig, register_takes
@@ -114,27 +115,29 @@ def register_session(
         },
     )
     place = out / STAGES_FOLDER / _REGISTER
-    record = finished(place, key, outputs=[])
-    if record is not None and all(
-        (out / take.id / REGISTERED_FILE).is_file()
-        for take in takes
-        if take.id not in record["results"]["failed"]
-    ):
-        log.info("registration finished already")
-        return dict(record["results"]["failed"])
-    for take in takes:
-        (out / take.id / REGISTERED_FILE).unlink(missing_ok=True)
-    log.info("registration of %d takes", len(takes))
-    with stage_run(place, key) as run:
-        scans, failed = _scans(out, takes)
-        found, unfit = _registered(model, scans, settings)
-        failed |= unfit
-        for name, registered in found.items():
-            save_registered(out / name, registered)
-        run.results.update(
-            failed=failed, takes={name: fit_figures(one) for name, one in found.items()}
-        )
-    return failed
+    with only_writer(place, wait=True):  # parts of a job array may end in the same moment
+        record = finished(place, key, outputs=[])
+        if record is not None and all(
+            (out / take.id / REGISTERED_FILE).is_file()
+            for take in takes
+            if take.id not in record["results"]["failed"]
+        ):
+            log.info("registration finished already")
+            return dict(record["results"]["failed"])
+        for take in takes:
+            (out / take.id / REGISTERED_FILE).unlink(missing_ok=True)
+            clear_unfinished(out / take.id)
+        log.info("registration of %d takes", len(takes))
+        with stage_run(place, key) as run:
+            scans, failed = _scans(out, takes)
+            found, unfit = _registered(model, scans, settings)
+            failed |= unfit
+            for name, registered in found.items():
+                save_registered(out / name, registered)
+            run.results.update(
+                failed=failed, takes={name: fit_figures(one) for name, one in found.items()}
+            )
+        return failed
 
 
 def _scans(out: Path, takes: Sequence[Take]) -> tuple[dict[str, Scan], dict[str, str]]:

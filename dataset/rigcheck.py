@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..calibration.check import REPAIRED_FILE, STABILITY_FILE, check_take, write_check
 from ..calibration.rigfile import load_rig
 from ..capture.session import Session, Take
 from ..core.errors import FacekitError
-from ..core.files import StageKey, finished, stage_run, write_json
+from ..core.files import StageKey, finished, scratch_folder, stage_run, write_json
 from ..core.geometry.camera import Rig
 from .stages import STAGES_FOLDER
 
@@ -95,9 +94,9 @@ def checked_rig(
 def _check(
     session: Session, take: Take, rig: Rig, folder: Path, how: RigCheck
 ) -> Mapping[str, Any]:
-    with TemporaryDirectory(prefix="check.", dir=folder / STAGES_FOLDER) as cache:
+    with scratch_folder(folder / STAGES_FOLDER / STAGE) as cache:
         try:
-            check = check_take(session, take, rig, cache=Path(cache))
+            check = check_take(session, take, rig, cache=cache)
         except FacekitError as error:
             log.warning("%s: the rig could not be checked: %s", take.id, error)
             (folder / REPAIRED_FILE).unlink(missing_ok=True)

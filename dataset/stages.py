@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.files import STAGE_RECORD, StageKey, finished, stage_run
+from ..core.files import STAGE_RECORD, StageKey, clear_unfinished, finished, stage_run
+from ..core.folderlock import only_writer
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,15 @@ def run_stages(
     where : str
         Name of the take, for the log.
     """
+    with only_writer(folder, wait=True):
+        return _run(folder, stages, config, dict(inputs), where)
+
+
+def _run(
+    folder: Path, stages: Sequence[Stage], config: Mapping[str, Any], before: dict[str, str],
+    where: str,
+) -> dict[str, Any]:  # fmt: skip
     results: dict[str, Any] = {}
-    before = dict(inputs)
     fresh = False
     for index, stage in enumerate(stages):
         place = folder / STAGES_FOLDER / stage.name
@@ -73,6 +81,5 @@ def _forget(folder: Path, stages: Sequence[Stage]) -> None:
     for stage in stages:
         for name in stage.outputs:
             (folder / name).unlink(missing_ok=True)
-    if folder.is_dir():
-        for path in folder.rglob("*.part*"):
-            path.unlink(missing_ok=True)
+    for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        clear_unfinished(place)

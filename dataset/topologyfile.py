@@ -14,6 +14,7 @@ from ..core.errors import SchemaError
 from ..core.facemodel.model import FaceModel
 from .audit import audited
 from .schema import NAME, TOPOLOGY_FIELDS, TOPOLOGY_ROOT, VERSION, by_path
+from .seal import check_seal
 from .shardcheck import read_values, verify_topology
 from .store import Written, publish, put_attributes, put_field
 
@@ -99,6 +100,8 @@ def read_topology(path: Path) -> Topology:
     SchemaError
         It is another format or version, or its parts do not belong together.
     """
+    if path.is_file():
+        check_seal(path)  # a damaged file may make HDF5 trip over the next one
     verify_topology(path)
     with audited(path) as file:
         found = {

@@ -2,14 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from ..core.errors import InputError
 from ..core.files import atomic_path
 from ..core.geometry.camera import Camera
+from ..core.npzfile import Fields, check_arrays, read_npz
 from .stereo.consistency import CheckedDepth
+
+_FIELDS: Fields = {
+    "depth": ("f", ("height", "width")),
+    "normal": ("f", ("height", "width", 3)),
+    "confidence": ("f", ("height", "width")),
+    "n_confirming": ("iu", ("height", "width")),
+}
 
 
 def save_depth(path: Path, camera: Camera, found: CheckedDepth) -> None:
@@ -41,16 +47,14 @@ def load_depths(folder: Path, names: Sequence[str]) -> list[CheckedDepth]:
     found = []
     for name in names:
         path = folder / f"{name}.npz"
-        try:
-            with np.load(path) as arrays:
-                found.append(
-                    CheckedDepth(
-                        depth=arrays["depth"],
-                        normal=arrays["normal"].astype(np.float32),
-                        confidence=arrays["confidence"].astype(np.float32),
-                        n_confirming=arrays["n_confirming"].astype(np.int32),
-                    )
-                )
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
-            raise InputError(f"{path}: not a readable depth map ({error})") from error
+        arrays = read_npz(path, names=_FIELDS, again="build the take again")
+        check_arrays(path, arrays, _FIELDS, again="build the take again")
+        found.append(
+            CheckedDepth(
+                depth=arrays["depth"],
+                normal=arrays["normal"].astype(np.float32),
+                confidence=arrays["confidence"].astype(np.float32),
+                n_confirming=arrays["n_confirming"].astype(np.int32),
+            )
+        )
     return found

@@ -7,12 +7,20 @@ from typing import Any
 
 import click
 
-from ..core.commandline import IN_PATH, OUT_PATH, config_options, json_option, settings, show
+from ..core.commandline import (
+    ANY_PATH,
+    IN_PATH,
+    OUT_PATH,
+    config_options,
+    json_option,
+    settings,
+    show,
+)
 from ..core.errors import ConfigError
 
 
 @click.command()
-@click.argument("photographs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("photographs", nargs=-1, required=True, type=ANY_PATH)
 @click.option("--multi-view", is_flag=True,
               help="All of a folder, or of a take of a session, show one face.")  # fmt: skip
 @click.option("--rig", "rig_file", type=IN_PATH,

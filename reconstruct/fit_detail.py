@@ -19,7 +19,7 @@ from .align import MODEL_UNIT_MM
 from .detailnormals import chart_quads, detail_normals
 from .facetensors import FaceTensors
 from .fit_camera import CropCamera
-from .networks.deretouch import blend_layer
+from .fit_spots import spot_layer
 from .networks.softlight import deretouched_albedo, soft_light
 from .photocamera import photo_camera
 from .unwrap import Texels, softened, texels_of, unwrap, without_specks
@@ -104,7 +104,8 @@ def fit_detail(
     quads = torch.from_numpy(chart_quads(face.model, n))
     smooth = shaded_map(torch.ones_like(painted), texels.normals, gamma)
     sigma = config.albedo_sigma_px * n / 256
-    wide = _albedo(colour, painted, smooth, valid, sigma, deretoucher)
+    layer = None if deretoucher is None else spot_layer(deretoucher, texels, picture, seen)
+    wide = _albedo(colour, painted, smooth, valid, sigma, layer)
     displacement = _relief(texels, colour, wide, valid, quads, gamma, config)
     return _finished(displacement, wide, colour, valid, texels, quads, gamma, config)
 
@@ -169,12 +170,11 @@ def _albedo(
     light: Tensor,
     valid: Tensor,
     sigma: float,
-    deretoucher: nn.Module | None,
+    layer: Tensor | None,
 ) -> Tensor:
-    """Return what albedo is before any relief: the slow one, and the spots on it."""
-    if deretoucher is None:
+    """Return what albedo is before any relief: the slow one, and on it the spots of a layer."""
+    if layer is None:
         return _slow_albedo(colour, painted, light, valid, sigma)
-    layer = blend_layer(deretoucher, colour)
     slow = _slow_albedo(soft_light(colour, layer), painted, light, valid, sigma)
     return deretouched_albedo(slow, colour, layer)
 

@@ -33,6 +33,7 @@ from ..core.files import (
     write_bytes,
     write_json,
 )
+from ..core.folderlock import only_writer
 from ..core.imaging.imageio import read_image
 from ..core.wording import distinct
 from ..dataset.build import EXPECTED, reason_of
@@ -154,13 +155,14 @@ def reconstruct_face(
     if record is not None:
         log.info("%s: finished already", folder.name)
         return dict(record["results"])
-    _clear(folder)
-    start = time.perf_counter()
-    loaded = load_face_views(photos, finder, config.loading)
-    with stage_run(folder, key) as run:
-        make = faces_as_released if config.compat else face_of_views
-        run.results.update(make(photos, loaded, folder, config, model))
-        run.results["seconds"] = round(time.perf_counter() - start, 1)
+    with only_writer(folder):
+        _clear(folder)
+        start = time.perf_counter()
+        loaded = load_face_views(photos, finder, config.loading)
+        with stage_run(folder, key) as run:
+            make = faces_as_released if config.compat else face_of_views
+            run.results.update(make(photos, loaded, folder, config, model))
+            run.results["seconds"] = round(time.perf_counter() - start, 1)
     return run.results
 
 

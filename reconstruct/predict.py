@@ -37,6 +37,7 @@ from ..core.files import (
     write_bytes,
     write_json,
 )
+from ..core.folderlock import only_writer
 from ..core.imaging.imageio import read_image
 from ..core.wording import distinct
 from ..dataset.build import EXPECTED, reason_of
@@ -285,13 +286,14 @@ def _one(
     if record is not None:
         log.info("%s: finished already", folder.name)
         return dict(record["results"])
-    clear(folder)
-    photograph = read_photograph(path, focal_px=config.focal_px, mask=mask)
-    face = find_face(photograph, finder, which=config.face)
-    with stage_run(folder, key) as run:
-        prediction = method(photograph, face)
-        write_prediction(folder, prediction, close_up(photograph, face), config)
-        run.results.update(figures_of(prediction))
+    with only_writer(folder):
+        clear(folder)
+        photograph = read_photograph(path, focal_px=config.focal_px, mask=mask)
+        face = find_face(photograph, finder, which=config.face)
+        with stage_run(folder, key) as run:
+            prediction = method(photograph, face)
+            write_prediction(folder, prediction, close_up(photograph, face), config)
+            run.results.update(figures_of(prediction))
     return run.results
 
 

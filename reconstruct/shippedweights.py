@@ -93,8 +93,8 @@ def chosen_weights(
 def fit_deretouch(given: str | None) -> Path | None:
     """Choose the de-retouching network of a fit: none unless it is asked for.
 
-    A fit lets go of what is much darker than its surroundings anyhow. With the shipped network
-    spots disturb its relief as much as without, on average, so it is no default.
+    A fit is there to do without trained weights. With the shipped network moles and freckles
+    disturb its relief much less, see docs/benchmarks.md.
 
     Parameters
     ----------

@@ -6,8 +6,6 @@ and where it was read from, so that a reader need not know it.
 """
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from ..core.facemodel.model import FaceModel
 from ..core.files import atomic_path
 from ..core.geometry.camera import Camera
 from ..core.imaging.color import as_bytes
+from ..core.npzfile import read_npz
 from ..dataset.bake.mapfile import coded_normals, decoded_normals
 from .surfaces import FaceSurfaces
 
@@ -74,13 +73,7 @@ def load_archive(path: Path, *, again: str) -> dict[str, NDArray[Any]]:
     InputError
         It is absent or damaged.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; {again}")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: damaged ({error}); {again}") from error
+    return read_npz(path, again=again)
 
 
 def model_record(model: FaceModel, source: str | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...core.arrays import Floats
 from ...core.errors import InputError
+from ...core.files import read_text
 from ..evaluation.predictions import LANDMARK_SUFFIXES, MESH_SUFFIXES, find_beside, read_points
 from ..evaluation.protocol import safe_id
 from ..metrics.crop import N_LANDMARKS
@@ -84,7 +85,7 @@ def list_items(data: Path, scans: dict[str, tuple[Path, Path]]) -> list[Item]:
     if not path.is_file():
         return [Item(path=PurePosixPath(name), scan=name, group="all") for name in scans]
     items = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         parts = PurePosixPath(line.strip().replace("\\", "/")).parts
         if not parts:
             continue

@@ -4,7 +4,6 @@ The record is written last and holds a key of all that determined the score, so 
 was killed goes on with the cases that were finished, and only with those.
 """
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.files import atomic_path, read_json, write_json
+from ...core.npzfile import read_npz
 from .protocol import CaseScore, ErrorMesh
 from .thinning import thinned
 
@@ -63,7 +63,7 @@ def load_case(folder: Path, case_id: str, *, key: str, with_mesh: bool = True) -
             return None
         arrays = _arrays(archive, record["arrays"], with_mesh=with_mesh)
         return _score(record, arrays)
-    except (InputError, KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile):
+    except (InputError, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
@@ -78,7 +78,7 @@ def load_stored(folder: Path, case_id: str) -> ErrorMesh | None:
     archive = _paths(folder, case_id)[1]
     try:
         arrays = _arrays(archive, ["mesh_vertices", "mesh_faces", "mesh_error"], with_mesh=True)
-    except (KeyError, OSError, ValueError, zipfile.BadZipFile):
+    except (InputError, KeyError):
         return None
     return _mesh(arrays)
 
@@ -104,8 +104,9 @@ def _paths(folder: Path, case_id: str) -> tuple[Path, Path]:
 def _arrays(archive: Path, names: list[str], *, with_mesh: bool) -> dict[str, NDArray[Any]]:
     if not names:
         return {}
-    with archive.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-        return {n: stored[n] for n in names if with_mesh or not n.startswith("mesh_")}
+    wanted = [n for n in names if with_mesh or not n.startswith("mesh_")]
+    stored = read_npz(archive, names=wanted)
+    return {n: stored[n] for n in wanted}
 
 
 def _score(record: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> CaseScore:

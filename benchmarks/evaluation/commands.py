@@ -6,20 +6,18 @@ from typing import Any
 
 import click
 
-from ...core.commandline import OUT_PATH, json_option
+from ...core.commandline import ANY_PATH, OUT_PATH, json_option
 from ...core.errors import ConfigError
 from .registry import NAMES
-
-_FOLDER = click.Path(path_type=Path)
 
 
 @click.command("eval")
 @click.option("--benchmark", metavar="NAME", help=f"One of {', '.join(NAMES)}.")
 @click.option("--all", "everything", is_flag=True,
               help="Every benchmark whose data are there; a folder of its name each.")  # fmt: skip
-@click.option("--data", type=_FOLDER, metavar="DIR",
+@click.option("--data", type=ANY_PATH, metavar="DIR",
               help="The benchmark's data  [default: as registered by `assets add`]")  # fmt: skip
-@click.option("--predictions", type=_FOLDER, metavar="DIR",
+@click.option("--predictions", type=ANY_PATH, metavar="DIR",
               help="Meshes to score, in the benchmark's own layout.")  # fmt: skip
 @click.option("--method", "methods", multiple=True, metavar="NAME",
               help="Reconstruct first: hrn, fit, mv-hrn; several, or `a,b`: compared.")  # fmt: skip

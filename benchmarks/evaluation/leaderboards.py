@@ -91,7 +91,7 @@ def parse_leaderboard(values: Any, *, where: str) -> Leaderboard:
             rows=rows,
             methods=methods,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise SchemaError(f"{where}: not a leaderboard ({error})") from error
 
 

@@ -20,6 +20,7 @@ from ...core.arrays import AnyFloats, Floats, Ints
 from ...core.errors import InputError
 from ...core.geometry.mesh import Mesh
 from ...core.geometry.meshio import load_mesh
+from ...core.npzfile import read_npy
 
 log = logging.getLogger(__name__)
 
@@ -152,11 +153,11 @@ def read_points(path: Path, n_points: int) -> Floats:
         raise InputError(f"{path}: no such file; the benchmark needs {n_points} landmarks in it")
     try:
         if path.suffix.lower() == ".npy":
-            values = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+            values = np.asarray(read_npy(path), dtype=np.float64)
         else:
             words = path.read_text(encoding="utf-8").replace(",", " ").split()
             values = np.array([float(word) for word in words])
-    except (ValueError, TypeError, OSError, EOFError) as error:
+    except (ValueError, TypeError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: not readable as landmarks ({reason})") from error
     if values.size != 3 * n_points:

@@ -11,7 +11,6 @@ Predictions are meshes of these names, in the orthographic space of the image: x
 takes as it is; the lab's predictions are in it as well, and are moved to the camera here.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ import numpy as np
 
 from ...core.arrays import AnyFloats, Floats
 from ...core.errors import InputError
+from ...core.files import read_json
 from ...core.geometry.mesh import Mesh
 from ...core.geometry.meshio import load_mesh
+from ...core.npzfile import read_npy
 from ..evaluation.predictions import check_mesh, find_beside, read_mesh
 
 WILD_CASES = 400
@@ -139,9 +140,9 @@ def read_camera(path: Path) -> tuple[Floats, Floats]:
         It is not [K, Rt].
     """
     try:
-        values: Any = json.loads(path.read_text(encoding="utf-8"))
+        values: Any = read_json(path)
         K, Rt = np.array(values[0], np.float64), np.array(values[1], np.float64)
-    except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
+    except (ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
         raise InputError(f"{path}: not a camera [K, Rt] ({error})") from error
     if K.shape != (3, 3) or Rt.shape[:1] < (3,) or Rt.shape[1:] != (4,):
         raise InputError(f"{path}: K is {K.shape} and Rt {Rt.shape}, not (3, 3) and (3, 4)")
@@ -233,10 +234,10 @@ def _table(data: Path, name: str, shape: tuple[int, ...], last: int) -> Floats:
         raise InputError(
             f"{data}: no {name} in code/predef/ or predef/; it comes with FaceScape's repository"
         )
-    try:
-        table = np.asarray(np.load(path, allow_pickle=False), np.float64)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy ({error})") from error
+    stored = read_npy(path)
+    if stored.dtype.kind not in "fiu":
+        raise InputError(f"{path}: holds {stored.dtype} in place of numbers")
+    table = np.asarray(stored, np.float64)
     rows = table.reshape(-1) if shape == () else table
     if rows.shape[1:] != shape or len(rows) <= last:
         raise InputError(f"{path}: shape {table.shape}; rows of {shape} up to {last} are needed")

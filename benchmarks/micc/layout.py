@@ -12,10 +12,7 @@ and predictions as `subject_01/Indoor-Cooperative.obj` (or `.ply`), `PTZ-Indoor`
 A subject has one or two frontal scans.
 """
 
-import io
-import json
 import logging
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +22,7 @@ import numpy as np
 
 from ...core.arrays import Floats, Ints
 from ...core.errors import InputError
+from ...core.facemodel.plainpickle import read_pickled_array
 from ...core.files import read_json
 from ...core.geometry.mesh import Mesh
 from ...core.wording import listed
@@ -138,16 +136,16 @@ def read_landmark_ids(path: Path) -> Ints:
         raise InputError(f"{path}: no such file; the template's {N_LANDMARKS} landmarks are there")
     try:
         if path.suffix == ".pkl":
-            value: Any = _Numbers(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+            value: Any = read_pickled_array(path, model="the template's landmarks")
         elif path.suffix == ".json":
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = read_json(path)
         else:
             value = path.read_text(encoding="utf-8").replace(",", " ").split()
         ids = np.asarray(value, dtype=np.int64).reshape(-1)
-    except (pickle.UnpicklingError, ValueError, TypeError, EOFError, AttributeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: not readable as vertex numbers ({error})") from error
-    except (OSError, ImportError, IndexError, KeyError) as error:
-        raise InputError(f"{path}: damaged ({type(error).__name__})") from error
+    except OSError as error:
+        raise InputError(f"{path}: not readable ({error.strerror})") from error
     if len(ids) != N_LANDMARKS:
         raise InputError(f"{path}: {len(ids)} vertices, but {N_LANDMARKS} landmarks are expected")
     return ids.astype(np.int32)
@@ -173,7 +171,7 @@ def read_ljson(path: Path) -> Floats:
         array = np.array(
             [[np.nan if x is None else x for x in point] for point in points], np.float64
         )
-    except (KeyError, TypeError, ValueError, AttributeError, StopIteration):
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration, OverflowError):
         raise InputError(f"{path}: no landmarks of a .ljson file in it") from None
     if array.shape != (N_LANDMARKS, 3):
         raise InputError(
@@ -183,20 +181,6 @@ def read_ljson(path: Path) -> Floats:
     if len(absent):
         raise InputError(f"{path}: landmark {listed([str(i) for i in absent])} has no position")
     return array
-
-
-class _Numbers(pickle.Unpickler):
-    """Unpickles numbers, lists and numpy arrays: a pickle from elsewhere could run anything."""
-
-    _HARMLESS = frozenset({("ndarray", "numpy"), ("dtype", "numpy"), ("encode", "_codecs")})
-    _MAKERS = frozenset({"_reconstruct", "scalar"})  # of numpy.core.multiarray
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        if (global_name, module_name) in self._HARMLESS:
-            return super().find_class(module_name, global_name)
-        if global_name in self._MAKERS and module_name.endswith("core.multiarray"):
-            return super().find_class("numpy._core.multiarray", global_name)
-        raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")
 
 
 def _scan(data: Path, meshes: str, subject: str, name: str) -> ScanFiles | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...core.arrays import AnyFloats, Floats32
 from ...core.errors import InputError
+from ...core.files import read_text
 from ..evaluation.predictions import LANDMARK_SUFFIXES, find_beside, read_points
 from ..evaluation.protocol import safe_id
 from ..metrics.crop import N_LANDMARKS
@@ -62,7 +63,7 @@ def list_images(data: Path, chosen: str | None) -> list[Image]:
     if path is None:
         raise InputError(f"{data}: no {' or '.join(names)}; is this the folder of NoW's data?")
     images = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         parts = PurePosixPath(line.strip().replace("\\", "/")).parts
         if not parts:
             continue

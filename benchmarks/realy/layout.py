@@ -18,6 +18,7 @@ import numpy as np
 
 from ...core.arrays import Bools
 from ...core.errors import InputError
+from ...core.files import read_text
 from ..evaluation.predictions import check_mesh, find_beside, read_mesh, read_obj_mesh
 from .regions import N_KEYPOINTS, REGIONS, Region, Scan
 from .score import Prediction, keypoint_table
@@ -76,7 +77,7 @@ def _folder(places: tuple[Path, ...], name: str) -> Path:
 
 def _scales(path: Path) -> dict[int, float]:
     try:
-        values = [float(word) for word in path.read_text(encoding="utf-8").split()]
+        values = [float(word) for word in read_text(path).split()]
     except ValueError as error:
         raise InputError(f"{path}: not numbers ({error})") from error
     return {i + 1: value for i, value in enumerate(values)}  # subjects count from 1

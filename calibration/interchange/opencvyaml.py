@@ -27,6 +27,7 @@ from ...core.geometry.camera import Camera, Rig
 from ..fields import check_camera_matrix, numbers, parse, rig_of, rotation, size, stated_unit
 
 HEADER = re.compile(r"%YAML[^\n]*\n(---[ \t]*\r?\n)?")
+_MOST_CHARACTERS = 500_000  # of three hundred cameras; some seconds of reading
 ESCAPE = re.compile(r"\\(.)")
 
 
@@ -79,6 +80,8 @@ def _read(path: Path) -> dict[Any, Any]:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as text ({error})") from error
+    if len(text) > _MOST_CHARACTERS:
+        raise InputError(f"{path}: {len(text)} characters are too many for a rig")
     try:
         # OpenCV's header (%YAML:1.0) and its escape \' are none in YAML's own grammar
         body = text.removeprefix(header[0] if (header := HEADER.match(text)) else "")

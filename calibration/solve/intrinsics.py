@@ -11,7 +11,7 @@ import numpy as np
 from ...capture.session import CameraInfo, Session, Take
 from ...core.arrays import Floats
 from ...core.errors import InputError
-from ..target.detect import BoardView
+from ..target.detect import BoardView, one_opencv_thread
 
 log = logging.getLogger(__name__)
 
@@ -167,9 +167,10 @@ def _calibrate(
     flags = cv2.CALIB_USE_INTRINSIC_GUESS | HELD_AT_FIRST
     size = (camera.width, camera.height)
     try:
-        answer = cv2.calibrateCameraExtended(
-            on_board, in_image, size, K.copy(), np.zeros(5), flags=flags
-        )
+        with one_opencv_thread():  # its threads add up in the order in which they end
+            answer = cv2.calibrateCameraExtended(
+                on_board, in_image, size, K.copy(), np.zeros(5), flags=flags
+            )
     except cv2.error as error:
         log.debug("%s: cv2.calibrateCamera: %s", camera.id, error)
         return None

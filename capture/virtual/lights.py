@@ -34,13 +34,16 @@ class Lights:
         return float(self.ambient + self.powers @ facing)
 
 
-def led_ring(rng: np.random.Generator) -> Lights:
-    """Place eight LEDs round the cameras, each a little stronger or weaker than the next."""
+def led_ring(rng: np.random.Generator | None = None) -> Lights:
+    """Place eight LEDs round the cameras, each a little stronger or weaker than the next.
+
+    Without `rng` all are equally strong.
+    """
     yaw, pitch = np.radians(_YAW_DEG), np.radians(_PITCH_DEG)
     directions = np.stack(
         [np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)], axis=1
     )
-    powers = rng.uniform(0.85, 1.15, N_LIGHTS)
+    powers = np.ones(N_LIGHTS) if rng is None else rng.uniform(0.85, 1.15, N_LIGHTS)
     powers *= (1 - _AMBIENT_SHARE) / float(powers @ directions[:, 2])
     return Lights(directions=directions, powers=powers, ambient=_AMBIENT_SHARE)
 

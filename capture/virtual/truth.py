@@ -1,20 +1,32 @@
 """What a virtual session knows exactly: written by the studio, read by evaluation alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...core.arrays import Bools, Floats, Floats32
-from ...core.errors import InputError
+from ...core.errors import InputError, SchemaError
 from ...core.files import atomic_path, read_json, write_json
 from ...core.geometry.camera import Camera, Rig
 from ...core.geometry.mesh import Mesh, subdivide_loop
+from ...core.npzfile import Arrays, Fields, check_arrays, read_npz
 from .render import Photograph
 from .scene import Scene
 
 TRUTH_FILE = "truth.json"
 _FORMAT, _VERSION = "facekit-truth", 1
+_AGAIN = "make the session again in another folder"
+_SURFACE: Fields = {
+    "vertices": ("f", ("vertices", 3)),
+    "faces": ("iu", ("faces", 3)),
+    "frontal_face": ("b", ("faces",)),
+    "coarse_vertices": ("f", ("coarse vertices", 3)),
+    "coarse_faces": ("iu", ("coarse faces", 3)),
+}
+_ALWAYS = ("vertices", "faces", "frontal_face")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +45,8 @@ class Truth:
 
     def mesh(self, take: str) -> Mesh:
         """Return the fine surface of a subject take, mm, head frame."""
-        with self._arrays(take) as arrays:
-            return Mesh(vertices=arrays["vertices"], faces=arrays["faces"])
+        arrays = self._arrays(take, "vertices", "faces")
+        return Mesh(vertices=arrays["vertices"], faces=arrays["faces"])
 
     def smooth_mesh(self, take: str) -> Mesh:
         """Return the surface of a take without its relief: the same faces, other vertices.
@@ -44,34 +56,38 @@ class Truth:
         InputError
             The session was made before this was kept.
         """
-        with self._arrays(take) as arrays:
-            if "coarse_vertices" not in arrays:
-                raise InputError(
-                    f"{surface_file(self.folder, take)}: says nothing of the surface without "
-                    "relief; make the session again in another folder"
-                )
-            coarse = Mesh(vertices=arrays["coarse_vertices"], faces=arrays["coarse_faces"])
-            n_times = round(np.log(len(arrays["faces"]) / len(coarse.faces)) / np.log(4))
+        arrays = self._arrays(take, "faces", "coarse_vertices", "coarse_faces")
+        if not {"coarse_vertices", "coarse_faces"} <= arrays.keys():
+            raise InputError(
+                f"{surface_file(self.folder, take)}: says nothing of the surface without "
+                "relief; make the session again in another folder"
+            )
+        coarse = Mesh(vertices=arrays["coarse_vertices"], faces=arrays["coarse_faces"])
+        n_times = round(np.log(len(arrays["faces"]) / len(coarse.faces)) / np.log(4))
         return subdivide_loop(coarse, n_times=n_times)
 
     def frontal_face(self, take: str) -> Bools:
         """Return (F,) which faces of `mesh` belong to the frontal face."""
-        with self._arrays(take) as arrays:
-            return np.asarray(arrays["frontal_face"])
+        return np.asarray(self._arrays(take, "frontal_face")["frontal_face"])
 
     def depth(self, take: str, camera: str) -> Floats32:
         """Return (height, width) depth, mm; NaN off the head."""
         path = map_file(self.folder, take, camera)
         if not path.is_file():
             raise InputError(f"{path}: no truth maps; the session was made without them")
-        with np.load(path) as arrays:
-            return np.asarray(arrays["depth"])
+        arrays = read_npz(path, names=("depth",), again=_AGAIN)
+        check_arrays(path, arrays, {"depth": ("f", ("height", "width"))}, again=_AGAIN)
+        return np.asarray(arrays["depth"])
 
-    def _arrays(self, take: str):  # type: ignore[no-untyped-def]
+    def _arrays(self, take: str, *names: str) -> Arrays:
+        """Return arrays of a take's surface; those of a surface without relief may be absent."""
         path = surface_file(self.folder, take)
         if not path.is_file():
             raise InputError(f"{path}: no truth of take {take!r}")
-        return np.load(path)
+        arrays = read_npz(path, names=names, again=_AGAIN)
+        wanted = {name: _SURFACE[name] for name in names if name in arrays or name in _ALWAYS}
+        check_arrays(path, arrays, wanted, again=_AGAIN)
+        return arrays
 
 
 def load_truth(session_folder: Path) -> Truth:
@@ -85,26 +101,37 @@ def load_truth(session_folder: Path) -> Truth:
     folder = session_folder / "truth"
     if not (folder / TRUTH_FILE).is_file():
         raise InputError(f"{session_folder}: no truth here; only virtual sessions have one")
-    values = read_json(folder / TRUTH_FILE, format_name=_FORMAT, version=_VERSION)
-    cameras = tuple(
-        Camera(
-            name=entry["name"],
-            width=entry["width"],
-            height=entry["height"],
-            K=np.array(entry["K"]),
-            distortion=np.array(entry["distortion"]),
-            cam_from_world=np.array(entry["cam_from_world"]),
-        )
-        for entry in values["cameras"]
-    )
+    path = folder / TRUTH_FILE
+    values = read_json(path, format_name=_FORMAT, version=_VERSION)
     back = values.get("board_from_back")
-    return Truth(
-        folder=folder,
-        rig=Rig(cameras=cameras),
-        world_from_board={k: np.array(v) for k, v in values["world_from_board"].items()},
-        subject=values["subject"],
-        board_from_back=None if back is None else np.array(back),
+    try:
+        return Truth(
+            folder=folder,
+            rig=Rig(cameras=tuple(_camera(entry) for entry in values["cameras"])),
+            world_from_board={k: _numbers(v, 3, 4) for k, v in values["world_from_board"].items()},
+            subject=dict(values["subject"]),
+            board_from_back=None if back is None else _numbers(back, 3, 4),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise SchemaError(f"{path}: damaged ({error}); {_AGAIN}") from error
+
+
+def _camera(entry: Mapping[str, Any]) -> Camera:
+    return Camera(
+        name=str(entry["name"]),
+        width=int(entry["width"]),
+        height=int(entry["height"]),
+        K=_numbers(entry["K"], 3, 3),
+        distortion=_numbers(entry["distortion"], 5),
+        cam_from_world=_numbers(entry["cam_from_world"], 3, 4),
     )
+
+
+def _numbers(value: Any, *shape: int) -> Floats:
+    numbers = np.array(value, np.float64)
+    if numbers.shape != shape or not np.isfinite(numbers).all():
+        raise ValueError(f"{'x'.join(map(str, shape))} finite numbers expected")
+    return numbers
 
 
 def save_truth(

@@ -4,9 +4,7 @@ An archive is read without pickle, and only the fields asked for; a field's size
 its header before anything is unpacked.
 """
 
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelFileError
+from ..npzfile import Arrays, Fields, read_npz
 
-Archive = dict[str, NDArray[Any]]
-
-Fields = Mapping[str, tuple[str, tuple[int | str, ...]]]
-"""Field -> (kinds of dtype, shape); a string in a shape names a length that must be the same
-throughout."""
-
-MOST_BYTES = 4 << 30
-"""That the fields of a face model may take unpacked: the largest known take a tenth."""
+Archive = Arrays
 
 
 def read_archive(
@@ -45,33 +37,12 @@ def read_archive(
     """
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file; give the path of {model}")
-    with path.open("rb") as stream:
-        try:
-            archive = np.load(stream, allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ModelFileError(
-                f"{path}: not a complete .npz archive ({error}); fetch it again"
-            ) from error
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ModelFileError(f"{path}: a single array, not {model}")
-        with archive:
-            data: Archive = {}
-            for name in fields:
-                if name in archive.files:
-                    data[name] = _field(archive, name, path)
-                elif name not in optional:
-                    raise ModelFileError(f"{path}: {name}: absent; is this {model}?")
+    data = read_npz(path, names=fields.keys(), again="fetch it again", error=ModelFileError)
+    for name in fields:
+        if name not in data and name not in optional:
+            raise ModelFileError(f"{path}: {name}: absent; is this {model}?")
     check_fields(data, fields, path)
     return data
-
-
-def archive_fields(path: Path) -> frozenset[str]:
-    """Return the names of the arrays of an archive; none for a file that is no archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return frozenset(n.removesuffix(".npy") for n in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return frozenset()
 
 
 def check_fields(data: Archive, fields: Fields, path: Path) -> None:
@@ -101,16 +72,6 @@ def check_below(path: Path, name: str, values: NDArray[Any], limit: int) -> None
             f"{path}: {name}: numbers {values.min()} to {values.max()} "
             f"reach beyond 0 to {limit - 1}"
         )
-
-
-def _field(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> NDArray[Any]:
-    zipped = archive.zip
-    if zipped is not None and zipped.getinfo(f"{name}.npy").file_size > MOST_BYTES:
-        raise ModelFileError(f"{path}: {name}: larger than any face model's")
-    try:
-        return np.asarray(archive[name])
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelFileError(f"{path}: {name}: damaged ({error}); fetch the file again") from error
 
 
 def _check_field(

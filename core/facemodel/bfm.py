@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from ..arrays import Bools, Floats, Floats32, Ints
 from ..errors import ModelFileError
-from .archive import Archive, Fields, check_below, check_fields
+from ..npzfile import Fields, read_npy
+from .archive import Archive, check_below, check_fields
 from .chartfaces import skin_chart
 from .cylinder import cylindrical_chart
 from .frame import check_frame, check_triangles
@@ -248,15 +249,7 @@ def _uv(
         )
         log.warning("%s: %s", path, note)
         return *cylindrical_chart(mean, mean[landmarks]), (note,)
-    try:
-        with file.open("rb") as stream:
-            loaded = np.load(stream, allow_pickle=False)
-    except FileNotFoundError:
-        raise ModelFileError(f"{file}: no such file; give the path of {UV_FILE}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise ModelFileError(f"{file}: not readable as {UV_FILE} ({error})") from error
-    if not isinstance(loaded, np.ndarray):
-        raise ModelFileError(f"{file}: an archive, but {UV_FILE} is a single array")
+    loaded = read_npy(file, again=f"give the path of {UV_FILE}", error=ModelFileError)
     check_fields({"uv": loaded}, {"uv": ("f", (len(mean), 2))}, file)
     if loaded.min() < 0 or loaded.max() > 1:
         raise ModelFileError(f"{file}: uv: {loaded.min():g} to {loaded.max():g}, not within [0, 1]")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Floats32
 from ..errors import InputError, ModelFileError
+from ..npzfile import read_npy
 
 MEAN_FILE = "bfm_tex_mean2.npy"
 BASE_FILE = "bfm_texmap_base2.npy"
@@ -85,14 +86,7 @@ def albedo_maps_beside(path: Path, *, size: int = 256) -> AlbedoMaps | None:
 
 def _array(path: Path, shape: tuple[int]) -> NDArray[Any]:
     """Map a file of that many float32 numbers, in whatever shape they stand."""
-    try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise ModelFileError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise ModelFileError(f"{path}: not readable as {path.name} ({error})") from error
-    if not isinstance(loaded, np.ndarray):
-        raise ModelFileError(f"{path}: an archive, but a single array is expected")
+    loaded = read_npy(path, mapped=True, again="fetch it again", error=ModelFileError)
     if loaded.dtype not in (np.float32, np.float64) or not loaded.flags.c_contiguous:
         raise ModelFileError(f"{path}: {loaded.dtype} in place of float32 in C order")
     if loaded.size != shape[0]:

@@ -24,7 +24,8 @@ from ..arrays import Bools, Floats, Floats32, Ints
 from ..errors import EstimationError, ModelFileError
 from ..files import atomic_path
 from ..geometry.mesh import vertex_components
-from .archive import Archive, Fields, archive_fields, check_below, check_fields, read_archive
+from ..npzfile import Fields, npz_names
+from .archive import Archive, check_below, check_fields, read_archive
 from .chartfaces import skin_chart
 from .cylinder import cylindrical_chart
 from .flameparts import flame_landmarks, flame_uv
@@ -114,7 +115,7 @@ def convert_flame(
 
 
 def _read(path: Path) -> Archive:
-    if path.suffix.lower() == ".npz" or archive_fields(path):
+    if path.suffix.lower() == ".npz" or npz_names(path):
         return read_archive(path, {**_FIELDS, **_OURS}, model=_WHAT, optional=tuple(_OURS))
     found = read_pickle(path, model=_WHAT)
     data: Archive = {}

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from ..arrays import Bools, Floats, Ints
 from ..errors import ModelFileError
-from .archive import Archive, archive_fields, check_below, check_fields, read_archive
+from ..npzfile import npz_names, read_npz
+from .archive import Archive, check_below, check_fields, read_archive
 from .objfile import read_obj
 from .plainpickle import plain_array, read_pickle
 
@@ -40,7 +41,10 @@ def flame_landmarks(path: Path, faces: Ints) -> tuple[Ints, Bools]:
     """
     data, at, weight = _embedding(path)
     triangles = data[at].reshape(-1)
-    barycentric = data[weight].reshape(-1, 3)
+    barycentric = data[weight]
+    if barycentric.size != 3 * len(triangles):
+        raise ModelFileError(f"{path}: {weight}: shape {barycentric.shape}, not three a landmark")
+    barycentric = barycentric.reshape(-1, 3)
     check_fields(
         {at: triangles, weight: barycentric},
         {at: ("iu", ("landmarks",)), weight: ("f", ("landmarks", 3))},
@@ -91,7 +95,7 @@ def flame_uv(path: Path, faces: Ints) -> tuple[Floats, Ints]:
 
 def _embedding(path: Path) -> tuple[Archive, str, str]:
     """Return arrays and the names of triangles and weights among them."""
-    names = archive_fields(path)
+    names = npz_names(path)
     found: dict[str, Any] = {}
     if not names:
         found = read_pickle(path, model=_WHAT)
@@ -105,11 +109,8 @@ def _embedding(path: Path) -> tuple[Archive, str, str]:
 
 
 def _from_archive(path: Path, pair: tuple[str, str]) -> Archive:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        try:
-            return {name: _integers(archive[name]) for name in pair}
-        except (OSError, ValueError, EOFError) as error:
-            raise ModelFileError(f"{path}: {pair[0]}: damaged ({error})") from error
+    arrays = read_npz(path, names=pair, again=f"fetch {_WHAT} again", error=ModelFileError)
+    return {name: _integers(arrays[name]) for name in pair}
 
 
 def _integers(values: NDArray[Any]) -> NDArray[Any]:

@@ -16,7 +16,8 @@ import numpy as np
 
 from ..arrays import Bools, Floats, Floats32
 from ..errors import ModelFileError
-from .archive import Archive, Fields, check_below, read_archive
+from ..npzfile import Fields
+from .archive import Archive, check_below, read_archive
 from .chartfaces import skin_chart
 from .frame import check_frame, check_triangles
 from .model import FaceModel

@@ -32,6 +32,7 @@ from .landmarks import Detection, box_of
 LANDMARKS_FORMAT = "facekit-landmarks"
 _VERSION = 1
 _COLUMNS = ("camera", "landmark", "x", "y")
+_MOST_LINE = 4000  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,7 @@ def _csv_rows(path: Path) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as text ({error})") from error
+    _short_lines(path, lines)
     for number, line in enumerate(lines, start=1):
         comment = line.strip().lstrip("#").strip()
         if line.strip().startswith("#"):
@@ -112,6 +114,12 @@ def _csv_rows(path: Path) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
     return scheme, rows
 
 
+def _short_lines(path: Path, lines: list[str]) -> None:
+    for number, line in enumerate(lines, start=1):
+        if len(line) > _MOST_LINE:
+            raise InputError(f"{path}: line {number} is too long for a landmark")
+
+
 def _json_rows(path: Path) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
     values = read_json(path, format_name=LANDMARKS_FORMAT, version=_VERSION)
     rows = values.get("points")
@@ -127,10 +135,10 @@ def _landmark(given: Any, scheme: Scheme, where: str) -> int:
     text = str(given).strip()
     if scheme is Scheme.IBUG68 and text in NAMES68:
         return NAMES68.index(text)
-    if text.isdecimal() and int(text) < N_POINTS[scheme]:
+    if text.isdecimal() and len(text) < 10 and int(text) < N_POINTS[scheme]:
         return int(text)
     raise InputError(
-        f"{where}: no landmark {text!r} in {scheme}; it counts 0 to {N_POINTS[scheme] - 1}"
+        f"{where}: no landmark {text[:40]!r} in {scheme}; it counts 0 to {N_POINTS[scheme] - 1}"
     )
 
 
@@ -138,7 +146,7 @@ def _numbers(row: Mapping[str, Any], where: str) -> tuple[float, float, float]:
     try:
         x, y = float(row["x"]), float(row["y"])
         confidence = float(row.get("confidence") or 1.0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{where}: x, y and confidence have to be numbers") from None
     if not np.isfinite([x, y]).all() or not 0 <= confidence <= 1:
         raise InputError(f"{where}: x and y have to be finite, confidence from 0 to 1")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..assets import load_asset
 from ..errors import InputError, ModelFileError
-from .archive import archive_fields
+from ..npzfile import npz_names
 from .bfm import UV_FILE, load_bfm
 from .flame import load_flame
 from .ict import load_ict
@@ -68,7 +68,7 @@ def face_model_kind(path: Path) -> str:
         if (path / NEUTRAL).is_file():
             return "ict"
         raise ModelFileError(f"{path}: a folder without {NEUTRAL}; no face model's")
-    fields = archive_fields(path)
+    fields = npz_names(path)
     for field, kind in (("neutral", "ict"), ("v_template", "flame")):
         if field in fields:
             return kind

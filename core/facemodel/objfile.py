@@ -62,8 +62,13 @@ def read_obj(path: Path) -> ObjFile:
             if len(words) == 3:
                 corners[-1].append(-1)
                 corners_uv[-1].append(-1)
-    polygons = np.array(corners, np.int64).reshape(-1, 4)
-    polygons_uv = np.array(corners_uv, np.int64).reshape(-1, 4)
+            elif corners[-1][3] < 0 or corners_uv[-1][3] < -1:
+                raise ModelFileError(f"{path}: faces: a corner is counted from below 1")
+    try:
+        polygons = np.array(corners, np.int64).reshape(-1, 4)
+        polygons_uv = np.array(corners_uv, np.int64).reshape(-1, 4)
+    except OverflowError as error:
+        raise ModelFileError(f"{path}: faces: a number is too large") from error
     for name, values, limit in (("faces", polygons, len(vertices)), ("vt", polygons_uv, len(uv))):
         low = 0 if name == "faces" else -1
         if values.size and (values[:, :3].min() < low or values.max() >= limit):

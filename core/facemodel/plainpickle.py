@@ -106,6 +106,13 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PlainArray:
     return array
 
 
+def _scalar(dtype: Any = None, data: Any = b"", *_: Any) -> PlainArray:
+    """Do what `numpy.core.multiarray.scalar` would: an array of one number."""
+    array = PlainArray()
+    array.state = (1, (), dtype, False, data)
+    return array
+
+
 _NAMES: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): PlainArray,
     ("numpy", "matrix"): PlainArray,
@@ -119,7 +126,7 @@ _NAMES: dict[tuple[str, str], Any] = {
 }
 for _core in ("numpy.core", "numpy._core"):
     _NAMES[f"{_core}.multiarray", "_reconstruct"] = _new
-    _NAMES[f"{_core}.multiarray", "scalar"] = PlainObject
+    _NAMES[f"{_core}.multiarray", "scalar"] = _scalar
     _NAMES[f"{_core}.numeric", "_frombuffer"] = _from_buffer
 for _builtins in ("__builtin__", "builtins"):
     _NAMES[_builtins, "object"] = object
@@ -190,6 +197,29 @@ def read_pickle(path: Path, *, model: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ModelFileError(f"{path}: holds a {type(found).__name__}, not the dict of {model}")
     return {str(name): value for name, value in found.items()}
+
+
+def read_pickled_array(path: Path, *, model: str) -> NDArray[Any]:
+    """Read the array, or the list of numbers, that a pickle holds.
+
+    Raises
+    ------
+    ModelFileError
+        As `read_pickle`.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file; give the path of {model}")
+    if path.stat().st_size > _MOST_BYTES:
+        raise ModelFileError(f"{path}: {path.stat().st_size / 1e9:.1f} GB: not {model}")
+    with path.open("rb") as stream:
+        found = _loaded(stream, path, model)
+    if not isinstance(found, (list, tuple)):
+        return plain_array(found, model, path)
+    numbers = [n if type(n) in (int, float) else plain_array(n, model, path) for n in found]
+    try:
+        return np.array(numbers)
+    except (ValueError, OverflowError) as error:
+        raise ModelFileError(f"{path}: {error}; that is not {model}") from error
 
 
 def _loaded(stream: BinaryIO, path: Path, model: str) -> Any:

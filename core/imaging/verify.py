@@ -59,6 +59,8 @@ def verify_image(path: Path) -> tuple[ImageHeader, Image]:
     MissingDependencyError
         A RAW file, and the extra `raw` is not installed.
     """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: empty file; copy it again")
     if is_raw(path):

@@ -53,6 +53,7 @@ def viewer_html(
             scene.add_geometry(_paths(lines, rgba), geom_name=name)
         scene.add_geometry(_balance(rig, middle), geom_name="balance")
     size = float(np.linalg.norm(high - low))
+    scene.camera = trimesh.scene.Camera(name="camera", fov=(36, 36))  # else its name is drawn
     scene.set_camera(
         angles=(np.radians(-8), np.radians(yaw_deg), 0), distance=1.4 * size, center=middle,
         fov=(36, 36),

@@ -17,7 +17,6 @@ Vectors, JCGT 3(2), 2014. At 16 bits it errs by less than 0.004 degrees.
 """
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from ...core.arrays import Floats32
 from ...core.errors import InputError, SchemaError
 from ...core.files import atomic_path
+from ...core.npzfile import Fields, check_arrays, read_npz
 from ..displacementcode import STEP_MM, coded_displacement, decoded_displacement
 from .chart import by_rows
 from .maps import Base, Maps
@@ -34,10 +34,18 @@ from .maps import Base, Maps
 MAPS_FILE = "maps.npz"
 _FORMAT, _VERSION = "facekit-maps", 2
 _LEVEL = 1  # of deflate: higher levels take three times as long for a few per cent
-_FIELDS = (
-    "deformation", "deformation_valid", "deformation_sigma", "displacement", "sigma", "normal",
-    "tangent_normal", "valid", "albedo", "albedo_valid",
-)  # fmt: skip
+_FIELDS: Fields = {
+    "deformation": ("f", ("d", "d", 3)),
+    "deformation_valid": ("b", ("d", "d")),
+    "deformation_sigma": ("f", ("d", "d")),
+    "displacement": ("u", ("n", "n")),
+    "sigma": ("u", ("n", "n")),
+    "normal": ("u", ("n", "n", 2)),
+    "tangent_normal": ("u", ("n", "n", 2)),
+    "valid": ("b", ("n", "n")),
+    "albedo": ("f", ("a", "a", 3)),
+    "albedo_valid": ("b", ("a", "a")),
+}
 
 
 def save_maps(folder: Path, maps: Maps) -> None:
@@ -79,20 +87,22 @@ def load_maps(folder: Path) -> Maps:
     path = folder / MAPS_FILE
     if not path.is_file():
         raise InputError(f"{path}: no such file; bake the maps of this take first")
+    again = "bake the maps again"
+    arrays = read_npz(path, again=again)
+    if str(arrays.get("format")) != _FORMAT:
+        raise SchemaError(f"{path}: not a {_FORMAT} file; {again}")
+    check_arrays(path, arrays, {"version": ("iu", ())}, again=again)
+    version = int(arrays["version"])
+    if not 1 <= version <= _VERSION:
+        raise SchemaError(
+            f"{path}: {_FORMAT} version {version}, but this facekit reads versions up to {_VERSION}"
+        )
+    check_arrays(path, arrays, _FIELDS, again=again)
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            if "format" not in archive.files or str(archive["format"]) != _FORMAT:
-                raise SchemaError(f"{path}: not a {_FORMAT} file; bake the maps again")
-            version = int(archive["version"])
-            if not 1 <= version <= _VERSION:
-                raise SchemaError(
-                    f"{path}: {_FORMAT} version {version}, "
-                    f"but this facekit reads versions up to {_VERSION}"
-                )
-            base = Base.FLAT if version == 1 else Base(str(archive["base"]))
-            return _decoded({name: archive[name] for name in _FIELDS}, base)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: damaged ({error}); bake the maps again") from error
+        base = Base.FLAT if version == 1 else Base(str(arrays.get("base")))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); {again}") from error
+    return _decoded(arrays, base)
 
 
 def coded_normals(normals: Floats32) -> NDArray[np.uint16]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ...core.commandline import IN_FOLDER, json_option, print_json
+from ...core.commandline import SEARCHED_FOLDER, json_option, print_json
 
 
 @click.command()
@@ -15,7 +15,7 @@ from ...core.commandline import IN_FOLDER, json_option, print_json
 @click.option(
     "--in",
     "folders",
-    type=IN_FOLDER,
+    type=SEARCHED_FOLDER,
     multiple=True,
     help="Folder that holds sessions, builds, datasets; again for more.  [default: .]",
 )

@@ -20,14 +20,16 @@ from typing import Any
 
 from ...capture.tombstones import ERASED_FILE, bury, erased_on
 from ...core.errors import InputError
-from ...core.files import in_use
+from ...core.files import clear_unfinished
+from ...core.folderlock import WRITING, in_use, only_writer
 from ..schema import NAME
 from .finding import Found, find
 from .journal import JOURNAL, Journal, open_journal
-from .locks import check_idle
+from .locks import check_idle, check_nobody_in
 from .packs import without_person
 from .probes import draw_probes
 from .rebuild import without_predictions, without_subject
+from .resumed import check_still_theirs
 from .search import Probes, Searched, search, walk
 
 log = logging.getLogger(__name__)
@@ -77,20 +79,23 @@ def erase(
         raise InputError(f"{pseudonym!r}: not a subject's pseudonym")
     places = _outermost(roots)
     with ExitStack() as stack:
-        for root in places:
-            stack.enter_context(in_use(root, alone=True))
+        for root in places if not dry_run else ():
+            stack.enter_context(only_writer(root))  # one erasure at a time
         journal = open_journal(places, pseudonym)
         if journal is not None:
             log.info("%s: going on with an erasure that was cut off", journal.path)
             places = _outermost([*places, *journal.roots])
         found = find(
             pseudonym, places, known=None if journal is None else journal.identity,
-            leave=_ours(places),
+            listed=() if journal is None else journal.units, leave=_ours(places),
         )  # fmt: skip
         if not found.identity.is_known:
             return _nothing(pseudonym, places, dry_run=dry_run)
-        for folder in _worked_in(found, places):
+        if journal is not None:
+            check_still_theirs(journal, found)
+        for folder in _worked_in(found):
             stack.enter_context(in_use(folder, alone=True))
+        check_nobody_in(_beside(found, places) - set(_worked_in(found)))
         check_idle(found.units, found.datasets)
         journal = _joined(journal, found, places, rng or secrets.SystemRandom())
         if dry_run:
@@ -100,6 +105,7 @@ def erase(
 
 def _carry_out(journal: Journal, found: Found) -> dict[str, Any]:
     """Delete, rebuild and search what the journal says."""
+    _clear(journal)
     journal.save()
     for root in journal.roots:
         bury(root, journal.identity.pseudonym, journal.identity.originals)
@@ -116,6 +122,15 @@ def _carry_out(journal: Journal, found: Found) -> dict[str, Any]:
     return result
 
 
+def _clear(journal: Journal) -> None:
+    """Remove what a run that was cut off left half written: probes are in it, too."""
+    for root in journal.roots:
+        for name in (JOURNAL, ERASED_FILE):
+            clear_unfinished(root, of=Path(name))
+    for folder in (*journal.datasets, *journal.packs, *journal.predictions):
+        clear_unfinished(folder)
+
+
 def _outermost(roots: Sequence[Path]) -> tuple[Path, ...]:
     """Return the folders resolved, without those that lie in others."""
     for root in roots:
@@ -126,13 +141,22 @@ def _outermost(roots: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _ours(roots: Sequence[Path]) -> set[Path]:
-    return {root / name for root in roots for name in (JOURNAL, ERASED_FILE)}
+    return {root / name for root in roots for name in (JOURNAL, ERASED_FILE, WRITING)}
 
 
-def _worked_in(found: Found, held: Sequence[Path]) -> list[Path]:
-    """Return the folders that writers of facekit lock while they are at work."""
-    roots = [path for path in found.units if path.is_dir() and not path.is_symlink()]
-    return sorted({*roots, *found.datasets, *found.packs} - set(held))
+def _worked_in(found: Found) -> list[Path]:
+    """Return the folders that nobody may begin to work with while they are erased."""
+    whole = [path for path in found.units if path.is_dir() and not path.is_symlink()]
+    return sorted({*whole, *found.datasets, *found.packs, *found.predictions})
+
+
+def _beside(found: Found, roots: Sequence[Path]) -> set[Path]:
+    """Return the folders above what goes, and within it: who works there may hold them."""
+    above = {folder for path in (*found.units, *_worked_in(found)) for folder in path.parents}
+    above = {p for p in above if any(p.is_relative_to(root) for root in roots)}
+    whole = (path for path in found.units if path.is_dir() and not path.is_symlink())
+    within = (p for folder in whole for p in walk(folder))
+    return above | {p for p in within if p.is_dir() and not p.is_symlink()}
 
 
 def _nothing(pseudonym: str, roots: Sequence[Path], *, dry_run: bool) -> dict[str, Any]:

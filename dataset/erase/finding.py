@@ -58,7 +58,7 @@ class Found:
 
 def find(
     pseudonym: str, roots: Sequence[Path], *, known: Identity | None = None,
-    leave: Collection[Path] = (),
+    listed: Collection[Path] = (), leave: Collection[Path] = (),
 ) -> Found:  # fmt: skip
     """Find all that is a subject's below the roots.
 
@@ -68,6 +68,8 @@ def find(
         Resolved folders.
     known : Identity, optional
         From a run that was cut off: what told it may be gone.
+    listed : collection of Path
+        What that run was to delete; checked like what is found now.
     leave : collection of Path
         Not looked into.
 
@@ -92,7 +94,7 @@ def find(
             found.units[path] = "a link to it"
     _drop_inner(found)
     _find_trainings(paths, found)
-    _check(found, roots, paths)
+    _check(found, roots, paths, {*found.units, *listed})
     return found
 
 
@@ -103,7 +105,7 @@ def _look(path: Path, found: Found) -> None:
         found.units[path] = "is called after the subject"
     elif name == SESSION_FILE and str(path.parent) in identity.sessions:
         found.units[path.parent] = "session"
-    elif name == SUMMARY and _is_build_of(path, identity):
+    elif name == SUMMARY and is_build_of(path, identity):
         found.units[path.parent] = "build"
     elif name in (MANIFEST, EXPORT_FILE) and _lists(path, identity.pseudonym):
         found.datasets.add(path.parent)
@@ -172,7 +174,8 @@ def _add_prediction(folder: Path, found: Found) -> None:
             found.units[sheet] = "sheet of predictions"
 
 
-def _is_build_of(path: Path, identity: Identity) -> bool:
+def is_build_of(path: Path, identity: Identity) -> bool:
+    """Whether a `build.json` is of a session of the subject."""
     try:
         values = read_json(path)
     except InputError:
@@ -242,9 +245,11 @@ def _texts(value: Any) -> list[str]:
     return [t for entry in inner for t in _texts(entry)] if isinstance(inner, list) else []
 
 
-def _check(found: Found, roots: Sequence[Path], paths: Sequence[Path]) -> None:
+def _check(
+    found: Found, roots: Sequence[Path], paths: Sequence[Path], units: Collection[Path]
+) -> None:
     """Refuse to take away what is somebody else's, or the folder that is searched."""
-    for path in found.units:
+    for path in units:
         if path in roots:
             raise InputError(
                 f"{path}: all of it is the subject's; give the folder above it with --in"
@@ -262,7 +267,7 @@ def _check(found: Found, roots: Sequence[Path], paths: Sequence[Path]) -> None:
         if path.name == SUMMARY and not found.covers(path):
             foreign |= _needed_by(path)
     for path, what in foreign.items():
-        if found.covers(path):
+        if path in units or any(above in units for above in path.parents):
             raise InputError(
                 f"{path}: {what}, but it lies in a folder of {pseudonym}; move it out, then erase"
             )

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import h5py
 
+from ...capture.pseudonym import kept_pseudonym, pseudonym_of
 from ...capture.session import SESSION_FILE, Session, TakeKind, load_session
 from ...core.errors import InputError
 from ...core.files import read_json
 from ..audit import audited
 from ..export.hdf5 import EXPORT_FILE
-from ..export.subjects import drawn_pseudonym, pseudonym_of
 from ..manifest import MANIFEST, files_of
+from ..seal import check_seal
 
 SHARDS = "subjects"
 """Folder of a dataset that holds a file for each subject."""
@@ -72,7 +73,7 @@ def people_in(paths: Iterable[Path]) -> People:
     for path in paths:
         if path.name == SESSION_FILE:
             try:
-                people.sessions[path.parent] = _subject_of(load_session(path.parent))
+                people.sessions[path.parent] = pseudonym_of(load_session(path.parent))
             except InputError as error:
                 people.remarks.append(f"{error}; whose it is cannot be told")
         elif path.name in (MANIFEST, EXPORT_FILE) and (path.parent / SHARDS).is_dir():
@@ -108,6 +109,7 @@ def identity_of(pseudonym: str, people: People) -> Identity:
                     pseudonym=pseudonym, photographs=copies | originals, originals=originals,
                 )
             )  # fmt: skip
+    people.remarks += _other_names(mine, pseudonym)
     return found
 
 
@@ -118,8 +120,15 @@ def photographs_of(session: Session) -> frozenset[str]:
     return frozenset({shot.sha256 for shot in shots} | {str(sha256) for sha256 in others})
 
 
-def _subject_of(session: Session) -> str:
-    return pseudonym_of(session) or drawn_pseudonym(session)
+def _other_names(sessions: Iterable[Path], pseudonym: str) -> list[str]:
+    """Tell what else a session's subject was called before its form came."""
+    names = {folder: kept_pseudonym(folder) for folder in sessions}
+    return [
+        f"{folder}: its subject went by {name} before the form came; exports of that time bear "
+        f"that name: facekit erase {name}"
+        for folder, name in names.items()
+        if name not in (None, pseudonym)
+    ]
 
 
 def _name_of(folder: Path) -> str:
@@ -130,6 +139,7 @@ def _name_of(folder: Path) -> str:
 def _hashes_in(shard: Path) -> tuple[frozenset[str], frozenset[str]]:
     """Return the hashes of the pictures in a shard, and of the photographs they were made of."""
     copies, originals = set(), set()
+    check_seal(shard)  # a damaged file may make HDF5 trip over the next one
     with audited(shard) as file:
         for capture in file["captures"].values():
             images = capture.get("images")

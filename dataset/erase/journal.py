@@ -72,10 +72,12 @@ def open_journal(roots: tuple[Path, ...], pseudonym: str) -> Journal | None:
             continue
         try:
             journal = _from_json(read_json(path, format_name=FORMAT, version=VERSION))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise SchemaError(
                 f"{path}: damaged ({error}); delete it, then erase the subject again"
             ) from error
+        if not journal.roots:
+            raise SchemaError(f"{path}: damaged: names no folder; delete it")
         if journal.identity.pseudonym != pseudonym:
             raise InputError(
                 f"{path}: an erasure of {journal.identity.pseudonym} was cut off here; finish it "

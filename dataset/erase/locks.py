@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ...core.errors import InputError
+from ...core.folderlock import in_use
 from .search import walk
 
 _PROCESSES = Path("/proc")
@@ -34,6 +35,22 @@ def check_idle(units: Iterable[Path], datasets: Iterable[Path]) -> None:
                 f"{path}: process {process} has it open for writing; wait until it has ended, or "
                 "end it, then erase"
             )
+
+
+def check_nobody_in(folders: Iterable[Path]) -> None:
+    """Refuse where a command of facekit works with one of the folders.
+
+    They are not kept locked, as there may be thousands: a command that begins later is refused
+    by what is above its folder.
+
+    Raises
+    ------
+    InputError
+        Names the folder.
+    """
+    for folder in sorted(folders):
+        with in_use(folder, alone=True):
+            pass
 
 
 def _files(place: Path) -> Iterator[Path]:

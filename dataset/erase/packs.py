@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.files import atomic_folder, read_json, write_json
+from ...core.npzfile import read_npy
 
 PACK_FILE = "packed.json"
 _PEOPLE = "people.json"
@@ -55,6 +56,8 @@ def without_person(folder: Path, person: str) -> list[Path]:
             shutil.rmtree(part)  # half deleted: its last samples were the person's
             continue
         people = read_json(part / _PEOPLE)
+        if not isinstance(people, list):
+            raise InputError(f"{part / _PEOPLE}: damaged, no list; delete the folder of samples")
         if person in people:
             changed.append(_without(part, people, person))
     return changed
@@ -83,13 +86,10 @@ def _without(part: Path, people: list[str], person: str) -> Path:
 
 
 def _arrays(part: Path) -> dict[str, NDArray[Any]]:
-    try:
-        return {
-            path.stem: np.load(path, mmap_mode="r", allow_pickle=False)
-            for path in sorted(part.glob("*.npy"))
-        }
-    except (OSError, ValueError) as error:
-        raise InputError(f"{part}: not readable ({error}); delete it") from error
+    return {
+        path.stem: read_npy(path, mapped=True, again="delete it")
+        for path in sorted(part.glob("*.npy"))
+    }
 
 
 def _put_in_place(kept: Path) -> Path:

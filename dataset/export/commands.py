@@ -96,17 +96,25 @@ def export(
 
 
 @click.command()
-@click.argument("dataset", type=IN_FOLDER)
+@click.argument("folder", type=IN_FOLDER)
 @click.option("--read-data", is_flag=True, help="Read every byte: hashes, checksums, ranges.")
 @json_option
-def verify(dataset: Path, read_data: bool, as_json: bool) -> None:
-    """Check that a dataset is complete, unchanged and as its format asks.
+def verify(folder: Path, read_data: bool, as_json: bool) -> None:
+    """Check that a dataset, or a session's originals, are complete and unchanged.
 
-    Without --read-data structure, sizes and the hashes of its text files are checked, no data.
-    Exit code 2 where something is wrong; the first thing is named.
+    A dataset has to be as its format asks, too. Without --read-data structure, sizes and the
+    hashes of its text files are checked, no data. Exit code 2 where something is wrong; the first
+    thing is named.
     """
     from dataclasses import asdict
 
+    from ...capture.session import SESSION_FILE
+
+    if (folder / SESSION_FILE).is_file():
+        from ...capture.verifysession import verify_session
+
+        show(as_json, "Session", asdict(verify_session(folder, read_data=read_data)))
+        return
     from ..verify import verify_dataset
 
-    show(as_json, "Dataset", asdict(verify_dataset(dataset, read_data=read_data)))
+    show(as_json, "Dataset", asdict(verify_dataset(folder, read_data=read_data)))

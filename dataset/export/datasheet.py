@@ -158,7 +158,7 @@ def _limits(subjects: Mapping[str, Any], captures: list[dict[str, Any]]) -> str:
     if without:
         lines.append(
             f"No consent record stands behind {without} of {len(subjects)} subjects; their "
-            "pseudonyms are drawn from the photographs, so that one person in two sessions counts "
+            "pseudonyms are drawn for each session, so that one person in two sessions counts "
             "as two."
         )
     return "## Limits\n\n" + "".join(f"- {line}\n" for line in lines)

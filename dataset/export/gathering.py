@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...capture.pseudonym import pseudonym_of
 from ...capture.session import Take
 from ...capture.sidecar import Purpose
 from ...core.errors import InputError
 from ..build import EXPECTED, reason_of
 from .records import safe_names
 from .source import Source, load_source
-from .subjects import Subject, pseudonym_of, subject_of
+from .subjects import Subject, subject_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +83,9 @@ def gather(
     return Gathered(subjects=subjects, refused=refused, left_out=left_out)
 
 
-def _left_shard(pseudonym: str | None, shards: Path | None) -> str:
+def _left_shard(pseudonym: str, shards: Path | None) -> str:
     """Say where a subject who may not go out (any more) is in the dataset from before."""
-    if pseudonym is None or shards is None:
+    if shards is None:
         return ""
     path = shards / f"{pseudonym}.h5"
     return f"; {path} of an earlier export is still there, delete it" if path.is_file() else ""

@@ -20,7 +20,15 @@ from ...capture.sidecar import Purpose
 from ...core.console import track
 from ...core.errors import InputError
 from ...core.facemodel.model import FaceModel
-from ...core.files import hash_of, in_use, read_json, sha256_file, write_json, write_text
+from ...core.files import (
+    clear_unfinished,
+    hash_of,
+    read_json,
+    sha256_file,
+    write_json,
+    write_text,
+)
+from ...core.folderlock import in_use, only_writer
 from ..build import EXPECTED, reason_of
 from ..manifest import MANIFEST, files_of, read_manifest, write_manifest
 from ..schema import NAME, VERSION
@@ -111,12 +119,14 @@ def export_hdf5(builds: Sequence[Path], out: Path, config: ExportConfig) -> dict
         raise InputError(f"image_px: {config.image_px}, but photographs need 16 px and more")
     gathered = gather(builds, config.purpose, shards=out / "subjects")
     out.mkdir(parents=True, exist_ok=True)
-    with in_use(out):
+    with in_use(out), only_writer(out):
         return _export(gathered, out, config)
 
 
 def _export(gathered: Gathered, out: Path, config: ExportConfig) -> dict[str, Any]:
     record = _known_export(out, config, [s.pseudonym for s in gathered.subjects])
+    for folder in (out, out / "subjects", out / "topology"):
+        clear_unfinished(folder)
     write_json(out / EXPORT_FILE, record)  # first: what is killed can be gone on with
     failed = dict(gathered.left_out)
     done: dict[str, Any] = {}

@@ -1,13 +1,10 @@
 """A build folder with what it was made from: the session, the rig and the takes that are done."""
 
 import functools
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ...calibration.check import REPAIRED_FILE
 from ...calibration.rigfile import RIG_FILE, load_rig, load_rig_record
@@ -17,6 +14,7 @@ from ...core.facemodel.load import MODEL_NAMES, load_face_model
 from ...core.facemodel.model import FaceModel
 from ...core.files import STAGE_RECORD, hash_of, read_json, sha256_file
 from ...core.geometry.camera import Rig
+from ...core.npzfile import check_arrays, read_npz
 from ..bake.mapfile import MAPS_FILE, load_maps
 from ..bake.maps import Maps
 from ..build import SUMMARY
@@ -110,7 +108,10 @@ def load_source(folder: Path) -> Source:
     if not summary.is_file():
         raise InputError(f"{folder}: no {SUMMARY} here; make it with `facekit build-dataset`")
     values = read_json(summary)
-    if not isinstance(values, dict) or not isinstance(values.get("takes"), dict):
+    told = values if isinstance(values, dict) else {}
+    if not all(isinstance(told.get(key), dict) for key in ("takes", "failed") if key in told):
+        raise SchemaError(f"{summary}: no summary of a build; run `facekit build-dataset` again")
+    if "takes" not in told:
         raise SchemaError(f"{summary}: no summary of a build; run `facekit build-dataset` again")
     session = load_session(_origin(folder, values, "session_folder", ("session",), SESSION_FILE))
     beside = ("calibration", "rig", ".")
@@ -158,19 +159,25 @@ def model_of(build: Path, take_folder: Path) -> FaceModel:
         `registered.npz` is damaged, or the model is not here (any more).
     """
     path = take_folder / REGISTERED_FILE
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            name = str(data["model"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not readable ({error}); register the take again") from error
-    told = str(read_json(build / SUMMARY).get("model", name))
+    again = "register the take again"
+    stored = read_npz(path, names=("model",), again=again)
+    check_arrays(path, stored, {"model": ("U", ())}, again=again)
+    name = str(stored["model"])
+    summary = read_json(build / SUMMARY)
+    if not isinstance(summary, dict):
+        raise SchemaError(f"{build / SUMMARY}: no summary of a build; build the takes again")
+    told = str(summary.get("model", name))
     beside = build / told
     try:
         model = _loaded(told if told in MODEL_NAMES or not beside.exists() else str(beside))
     except InputError as error:
         raise InputError(f"{path}: its face model cannot be had: {error}") from error
     record = build / STAGES_FOLDER / "register" / STAGE_RECORD
-    known = read_json(record).get("inputs", {}).get("model") if record.is_file() else None
+    known = None
+    if record.is_file():
+        stage = read_json(record, format_name="facekit-stage", version=1)
+        inputs = stage.get("inputs")
+        known = inputs.get("model") if isinstance(inputs, dict) else None
     if model.name != name or (known is not None and known != model_hash(model)):
         raise InputError(
             f"{path}: registered with another release of the face model {name} than is here; "
@@ -184,6 +191,13 @@ def _loaded(name: str) -> FaceModel:
     return load_face_model(name)
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long for a path
+        return False
+
+
 def _origin(
     folder: Path, values: Mapping[str, Any], key: str, beside: tuple[str, ...], file: str
 ) -> Path:
@@ -191,7 +205,7 @@ def _origin(
     if isinstance(values.get(key), str):
         given = Path(values[key])
         path = given if given.is_absolute() else folder / given
-        if path.exists():
+        if _is_there(path):
             return path
     for name in beside:
         if (folder.parent / name / file).is_file():

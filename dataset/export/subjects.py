@@ -1,8 +1,6 @@
 """Who is in an export: pseudonyms, consent, and the split that a subject belongs to."""
 
-import base64
 import datetime
-import hashlib
 import hmac
 import os
 import secrets
@@ -10,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...capture.session import Session, TakeKind
+from ...capture.pseudonym import drawn_pseudonym
+from ...capture.session import Session
 from ...capture.sidecar import CONSENT_FILE, Consent, Purpose, load_consent
 from ...core.errors import InputError
 from ...core.files import hash_of
@@ -19,7 +18,6 @@ from ..manifest import SPLITS
 NO_CONSENT = "none"
 
 _SALT_FILE = "salt"
-_LENGTH = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +53,6 @@ def subject_of(
     return Subject(pseudonym=consent.pseudonym, consent_id=_consent_id(consent, path))
 
 
-def pseudonym_of(session: Session) -> str | None:
-    """Return the pseudonym of a session's consent; None where there is none."""
-    has_one = (session.folder / CONSENT_FILE).is_file()
-    return load_consent(session.folder).pseudonym if has_one else None
-
-
 def _check(consent: Consent, purpose: Purpose, path: Path, today: datetime.date) -> None:
     if consent.withdrawal_date is not None:
         raise InputError(f"{path}: consent was withdrawn on {consent.withdrawal_date}")
@@ -74,15 +66,6 @@ def _check(consent: Consent, purpose: Purpose, path: Path, today: datetime.date)
             f"{path}: consent does not let photographs be shown to others "
             f"(image_publication), and an export for {purpose} holds them"
         )
-
-
-def drawn_pseudonym(session: Session) -> str:
-    """Return the same pseudonym for the same photographs: seven characters of a hash of them."""
-    photographs = sorted(
-        shot.sha256 for take in session.takes_of(TakeKind.SUBJECT) for shot in take.shots
-    )
-    digest = hashlib.sha256(b"facekit subject\n" + "\n".join(photographs).encode())
-    return base64.b32encode(digest.digest()).decode()[:_LENGTH]
 
 
 def _consent_id(consent: Consent, path: Path) -> str:

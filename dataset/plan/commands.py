@@ -23,7 +23,12 @@ def rig() -> None:
 @click.option("--head", help="Face model: builtin, a registered one (see `assets`), or its file.")
 @click.option("--people", type=click.IntRange(0, 100), help="Drawn from it, beside its mean.")
 @click.option("--aperture", type=click.FloatRange(0, 128), help="f-number; 0: everything is sharp.")
-@click.option("--skin", type=click.Choice(["fair", "dark"]), help="Of those photographed.")
+@click.option("--skin", type=click.Choice(["fair", "medium", "dark"]),
+              help="Of those photographed.")  # fmt: skip
+@click.option("--reflectance", type=click.FloatRange(0.01, 1),
+              help="Luminance of their skin, instead; white has 1.")  # fmt: skip
+@click.option("--exposure", type=click.FloatRange(0.01, 4),
+              help="Brightness of a white sheet; 1 saturates.")  # fmt: skip
 @click.option("--seed", type=int, help="Other people.")
 @config_options
 @json_option

@@ -9,6 +9,7 @@ from ...core.facemodel.model import FaceModel
 from ...core.geometry.camera import Rig
 from ...core.geometry.closest import SurfaceQuery
 from ...core.geometry.mesh import Mesh, face_areas, vertex_normals
+from .light import Sensor, dimness, irradiance
 from .precision import curvature_of, defocus_px, diffraction_px, sigma_mm
 from .regions import exposed
 from .sight import Sight, best_views, footprint_of, sight_of
@@ -17,6 +18,7 @@ USABLE_DEG = 65.0
 """Views more askew than this do not count as seeing; `bench stereo` counts alike."""
 
 _SMOOTHER_LIDS = 0.5  # of the relief that cheeks have, lids lack so much
+_LINED_FOREHEAD = 0.12  # and foreheads have so much more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,17 @@ class Lenses:
     sensor_width_mm: float
     aperture: float | None
     """f-number; None: everything is sharp."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposed:
+    """How bright skin will be in the photographs."""
+
+    reflectance: float
+    """Luminance of the skin; a white sheet has 1."""
+    exposure: float
+    """What a white sheet that faces the cameras has of the brightness that saturates."""
+    sensor: Sensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +55,8 @@ class HeadPlan:
     """(V,) size of a pixel in the best view; NaN where none sees it."""
     sigma_mm: Floats
     """(V,) along the normal; NaN where fewer than two see it at a usable angle."""
+    dimness: Floats
+    """(V,) by what factor the variance is larger than that of skin in usual light."""
     blur_px: Floats
     """(V,) standard deviation of defocus and diffraction in the second sharpest view that is
     used, two being needed; NaN below two."""
@@ -55,7 +70,9 @@ class HeadPlan:
     """(n_views, V) what lies in its frame."""
 
 
-def plan_head(rig: Rig, lenses: Lenses, model: FaceModel, vertices: Floats) -> HeadPlan:
+def plan_head(
+    rig: Rig, lenses: Lenses, skin: Exposed, model: FaceModel, vertices: Floats
+) -> HeadPlan:
     """Foretell what `rig` makes of a head: `vertices` (V, 3), mm, of `model`."""
     mesh = Mesh(vertices=vertices, faces=model.faces)
     normals = vertex_normals(vertices, model.faces)
@@ -67,10 +84,16 @@ def plan_head(rig: Rig, lenses: Lenses, model: FaceModel, vertices: Floats) -> H
     chosen = best_views(sight)
     footprint = footprint_of(sight, chosen)
     blur = _blur(rig, lenses, sight)
+    lids, brows, forehead = (
+        model.weights.get(name, np.zeros(len(vertices)))
+        for name in ("eyelids", "brows", "forehead")
+    )
+    light = skin.exposure * skin.reflectance * irradiance(normals, vertices, surface)
+    dim = dimness(light, np.minimum(lids + brows, 1.0), skin.sensor)
     sigma = sigma_mm(
         sight, chosen, footprint,
         curvature=curvature_of(vertices, model.faces, normals), blur_px=blur,
-        roughness=1 - _SMOOTHER_LIDS * model.weights.get("eyelids", np.zeros(len(vertices))),
+        roughness=1 - _SMOOTHER_LIDS * lids + _LINED_FOREHEAD * forehead, dimness=dim,
     )  # fmt: skip
     nearest, widest = _angles(rig, vertices, usable)
     two = n_views >= 2
@@ -80,6 +103,7 @@ def plan_head(rig: Rig, lenses: Lenses, model: FaceModel, vertices: Floats) -> H
         n_views=n_views,
         gsd_mm=footprint.astype(np.float64),
         sigma_mm=np.where(two, sigma, np.nan),
+        dimness=dim,
         blur_px=np.where(two, _second_smallest(np.where(usable, blur, np.inf)), np.nan),
         angle_deg=np.where(two, nearest, np.nan),
         widest_deg=np.where(two, widest, np.nan),

@@ -5,7 +5,6 @@ some people drawn from it, whose noses and ears hide other things; each vertex i
 each camera by rays. Nothing is rendered and nothing is matched: that takes seconds, not minutes.
 """
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from ...core.console import track
 from ...core.errors import ConfigError
 from ...core.facemodel.load import load_face_model
 from ...core.files import write_json
-from .heads import Lenses, plan_head
+from .heads import Exposed, Lenses, plan_head
+from .light import Sensor
 from .picture import draw_plan
-from .planned import PlanConfig, RigPlan, Skin
-from .precision import DARK_SKIN
+from .planned import PlanConfig, RigPlan
 from .regionplan import region_plans
 from .regions import region_of_vertices
 from .remarks import remarks_on
@@ -27,6 +26,10 @@ from .remarks import remarks_on
 PLAN_FILE, PICTURE_FILE = "plan.json", "plan.png"
 _FORMAT, _VERSION = "facekit-rig-plan", 1
 _MEGAPIXELS = (0.05, 60.0)
+_LIGHT = {
+    "reflectance": (0.01, 1.0), "exposure": (0.01, 4.0), "read_noise": (0.0, 0.1),
+    "shot_noise": (0.0, 0.1),
+}  # fmt: skip
 
 
 def run_plan(config: PlanConfig, out: Path | None) -> dict[str, Any]:
@@ -68,9 +71,13 @@ def plan_rig(config: PlanConfig) -> RigPlan:
         *(model.shape(model.sample_identity(rng)) for _ in range(config.people)),
     ]
     lenses = lenses_of(layout, config.aperture)
-    heads = [plan_head(rig, lenses, model, shape) for shape in track(shapes, "looking at heads")]
-    if config.skin is Skin.DARK:
-        heads = [dataclasses.replace(h, sigma_mm=DARK_SKIN * h.sigma_mm) for h in heads]
+    skin = Exposed(
+        reflectance=config.skin_reflectance, exposure=config.exposure,
+        sensor=Sensor(read=config.read_noise, shot=config.shot_noise),
+    )  # fmt: skip
+    heads = [
+        plan_head(rig, lenses, skin, model, shape) for shape in track(shapes, "looking at heads")
+    ]
     owner = region_of_vertices(model)
     regions = region_plans(heads, owner)
     return RigPlan(
@@ -101,3 +108,7 @@ def _check(config: PlanConfig) -> None:
             f"rig plan: aperture f/{config.aperture:g}; lenses have f/0.5 to f/128, and 0 stands "
             "for everything sharp"
         )
+    for name, (low, high) in _LIGHT.items():
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            raise ConfigError(f"rig plan: {name} is {value:g}; give {low:g} to {high:g}")

@@ -5,7 +5,8 @@ stand. Three variances are added, each in squared pixels (of the best view, at t
 
 **Skin.** A patch is flat and some pixels wide: relief finer than that is lost. Skin is rough at
 all scales, and of what is lost the size grows as the pixel's to the power 0.6. A view that looks
-on askew spreads its pixel over more surface, by 1 / cosine. Lids are smoother than cheeks.
+on askew spreads its pixel over more surface, by 1 / cosine. Lids are smoother than cheeks,
+foreheads have lines.
 
 **Shape.** Where the surface turns by theta within a patch of radius r, the patch departs from it
 by r theta: nose wings, lips, and most of all the folds of ears. What departs much informs little,
@@ -17,14 +18,14 @@ the normal: with t the tangents of the viewing angles, and each view weighing co
 NOISE_PX² / sum of w |t - mean t|².
 
 Blur widens the pixel: that of a lens out of focus and of diffraction, against what any lens and
-sensor have anyway.
+sensor have anyway. In dim light all three grow together, since the less patches tell, the farther
+the surface reaches for support (`light`).
 
 Source
 ------
-Constants found once, on one virtual head: `SKIN_PX` and `_SHAPE` from the layout `nine` at 1.5
-megapixels, `_ROUGHNESS` from what its documented error gains at 6 (`docs/accuracy.md`), `NOISE_PX`
-from the layout `pair`, where two views are all. `facekit bench plan` holds them against other
-layouts and people (`docs/rig-plan.md`).
+Constants fitted together, by the errors of three virtual heads at 1.5 megapixels, one of them under
+eight layouts; `_ROUGHNESS` from what the error gains at 6 (`docs/accuracy.md`). `facekit bench
+plan` holds them against other layouts and people (`docs/rig-plan.md`).
 """
 
 import numpy as np
@@ -35,15 +36,13 @@ from ...core.geometry.mesh import edges_of
 from ..uncertainty import EXPONENT, GOOD_PX, PATCH_RADIUS_PX
 from .sight import Sight
 
-NOISE_PX = 0.052
+NOISE_PX = 0.054
 """Standard deviation of one view's place, after what the stereo averages."""
-SKIN_PX = 0.083
+SKIN_PX = 0.075
 """Standard deviation of the relief that is lost, where a pixel is `_SKIN_PIXEL_MM`."""
 _SKIN_PIXEL_MM = 0.24
 _ROUGHNESS = 0.6
-DARK_SKIN = 1.45
-"""How much larger the errors are on dark skin, which returns a third of fair skin's light."""
-_SHAPE = 0.85  # of what a patch departs by, r theta, is error
+_SHAPE = 0.84  # of what a patch departs by, r theta, is error
 OWN_BLUR_PX = 0.58
 """Standard deviation of the blur that a sharp lens and its pixels have: 0.5 and 1/sqrt(12)."""
 _WAVELENGTH_MM = 0.55e-3
@@ -53,7 +52,7 @@ _CURVIEST = 1.0  # 1 / mm: a millimetre's radius; finer folds are not the model'
 
 def sigma_mm(
     sight: Sight, chosen: Ints, footprint: AnyFloats, *, curvature: Floats, blur_px: Floats,
-    roughness: Floats,
+    roughness: Floats, dimness: Floats,
 ) -> Floats:  # fmt: skip
     """Return (N,) the standard deviation along the normal; NaN where fewer than two views see.
 
@@ -69,6 +68,8 @@ def sigma_mm(
         Standard deviation, beyond `OWN_BLUR_PX`.
     roughness : (N,)
         Of the skin; 1 is that of cheeks.
+    dimness : (N,)
+        Factor on the variance by how bright the skin is, as `light.dimness` gives it.
     """
     known, at = chosen >= 0, np.maximum(chosen, 0)
     cosine = np.take_along_axis(sight.cosine, at, axis=0)
@@ -86,7 +87,7 @@ def sigma_mm(
     turning = PATCH_RADIUS_PX * np.minimum(curvature, _CURVIEST) * pixel
     shape = _SHAPE * PATCH_RADIUS_PX * turning
     bent = shape**2 * (1 + (shape / GOOD_PX) ** 2) ** EXPONENT
-    variance = noise * footprint**2 + (skin**2 + bent) * pixel**2
+    variance = dimness * (noise * footprint**2 + (skin**2 + bent) * pixel**2)
     return np.where(known.sum(axis=0) >= 2, np.sqrt(variance), np.nan)
 
 

@@ -17,6 +17,7 @@ _LEAST_SEEN_ASIDE = 0.5  # of ears and neck, which fold
 WIDEST_NEIGHBOURS_DEG = 35.0
 NARROWEST_PAIR_DEG = 12.0
 _MOST_BLUR_PX = 0.75  # where stereo loses a third of its pixels
+_MOST_DIM = 1.5  # times the sigma of fair skin in full light
 _COARSEST_MM = 0.4  # of a pixel: relief below 2 mm goes
 _MOST_CUT = 0.02  # of the face
 _LEAST_FILLED = 0.35  # of the frame's tighter side
@@ -31,6 +32,7 @@ def remarks_on(
         *_cut_off(rig, mean, owner),
         *_baselines(regions),
         *_focus(regions),
+        *_light_enough(mean, owner),
         *_fine_enough(regions),
         *_small_in_frame(rig, mean),
     ]
@@ -103,6 +105,19 @@ def _focus(regions: Mapping[Region, RegionPlan]) -> list[str]:
     return [
         f"out of focus: {listed(list(soft))} blurred by up to {most:.1f} px (standard deviation) "
         "even in the second sharpest view; stop down, or work at fewer megapixels"
+    ]
+
+
+def _light_enough(mean: HeadPlan, owner: Ints) -> list[str]:
+    """Tell where noise is what makes most of sigma."""
+    face = np.isin(owner, [REGIONS.index(region) for region in FACE]) & (mean.area > 0)
+    factor = float(np.sqrt(np.average(mean.dimness[face], weights=mean.area[face])))
+    if factor < _MOST_DIM:
+        return []
+    return [
+        f"little light comes from this skin: sensor noise makes sigma {factor:.1f} times what it "
+        "is on fair skin in full light; more light or a longer exposure, as far as the brightest "
+        "skin does not saturate"
     ]
 
 

@@ -1,17 +1,19 @@
 """`registered.npz` and `registered.obj`: a registered take on disk."""
 
-import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ...core.arrays import AnyFloats, Floats, Floats32
+from ...core.arrays import Floats, Floats32
 from ...core.errors import InputError, SchemaError
 from ...core.facemodel.model import FaceModel
 from ...core.files import atomic_path
 from ...core.geometry.mesh import Mesh
 from ...core.geometry.objrows import write_faces, write_points
 from ...core.geometry.transform import Similarity
+from ...core.npzfile import read_npz
 from .registered import Registered
 
 REGISTERED_FILE = "registered.npz"
@@ -101,15 +103,11 @@ def load_fit(folder: Path, n_vertices: int) -> tuple[Similarity, Floats32]:
     return _pose(path, read), residual.astype(np.float32)
 
 
-def _values(path: Path) -> dict[str, AnyFloats]:
+def _values(path: Path) -> dict[str, NDArray[Any]]:
     """Read a `registered.npz` and check that it is one."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; register the take first")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            values = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path}: damaged ({error}); register the take again") from error
+    values = read_npz(path, again="register the take again")
     found = str(values.get("format")), str(values.get("version"))
     if found != (_FORMAT, str(_VERSION)):
         raise SchemaError(
@@ -119,7 +117,7 @@ def _values(path: Path) -> dict[str, AnyFloats]:
     return values
 
 
-def _check_model(path: Path, values: dict[str, AnyFloats], model: FaceModel) -> None:
+def _check_model(path: Path, values: dict[str, NDArray[Any]], model: FaceModel) -> None:
     if str(values.get("model")) != model.name:
         raise SchemaError(
             f"{path}: registered with the face model {str(values.get('model'))!r}, "
@@ -134,7 +132,9 @@ def _pose(path: Path, read: dict[str, Floats]) -> Similarity:
     return Similarity(scale=scale, R=R, t=read["t"])
 
 
-def _array(path: Path, values: dict[str, AnyFloats], name: str, shape: tuple[int, ...]) -> Floats:
+def _array(
+    path: Path, values: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...]
+) -> Floats:
     if name not in values:
         raise SchemaError(f"{path}: has no {name}; register the take again")
     array = values[name]

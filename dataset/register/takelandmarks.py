@@ -1,8 +1,6 @@
 """Landmarks of a take: found in its photographs, put together in space, kept as a file."""
 
 import logging
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from ...core.facemodel.landmarks import Detection, Detector, box_of
 from ...core.files import atomic_path
 from ...core.geometry.camera import Camera, Rig
 from ...core.imaging.orientation import to_sensor, to_upright, turned_upright
+from ...core.npzfile import Fields, check_arrays, read_npz
 from .landmarks import (
     LandmarkConfig,
     Landmarks3d,
@@ -315,6 +314,19 @@ def _assembled(
 
 _ARRAYS = ("pixels", "confidence", "score", "points", "sigma", "residual_px", "used")
 _FILE_VERSION = 1
+_FIELDS: Fields = {
+    "version": ("iu", ()),
+    "cameras": ("U", ("cameras",)),
+    "remarks": ("U", ("remarks",)),
+    "detector": ("U", ()),
+    "pixels": ("f", ("cameras", 68, 2)),
+    "confidence": ("f", ("cameras", 68)),
+    "score": ("f", ("cameras",)),
+    "points": ("f", (68, 3)),
+    "sigma": ("f", (68,)),
+    "residual_px": ("f", ("cameras", 68)),
+    "used": ("b", ("cameras", 68)),
+}
 
 
 def save_landmarks(path: Path, landmarks: TakeLandmarks) -> None:
@@ -338,18 +350,15 @@ def load_landmarks(path: Path) -> TakeLandmarks:
     InputError
         Absent, cut short, or of another version.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; build the take again")
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            if int(archive["version"]) != _FILE_VERSION:
-                raise InputError(f"{path}: of another version; build the take again")
-            arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS}
-            return TakeLandmarks(
-                cameras=tuple(str(name) for name in archive["cameras"]),
-                remarks=tuple(str(remark) for remark in archive["remarks"]),
-                detector=str(archive["detector"]),
-                **arrays,
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: damaged ({error}); build the take again") from error
+    again = "build the take again"
+    archive = read_npz(path, again=again)
+    check_arrays(path, archive, _FIELDS, again=again)
+    if int(archive["version"]) != _FILE_VERSION:
+        raise InputError(f"{path}: of another version; {again}")
+    arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS}
+    return TakeLandmarks(
+        cameras=tuple(str(name) for name in archive["cameras"]),
+        remarks=tuple(str(remark) for remark in archive["remarks"]),
+        detector=str(archive["detector"]),
+        **arrays,
+    )

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import open3d as o3d
+from numpy.typing import NDArray
 
 from ...calibration.structure.features import quiet_colmap
 from ...core.arrays import Bytes, Floats, Ints
@@ -21,6 +22,7 @@ from ...core.errors import EstimationError, InputError, MissingDependencyError
 from ...core.files import write_text
 from ...core.geometry.camera import Camera
 from ...core.imaging.imageio import write_image
+from ..plysample import vertex_rows
 from .views import View, converging, depth_range, focus_point, neighbours
 
 _MOST_SOURCES = 8  # of a view: more cost time, and the best are chosen pixel by pixel
@@ -182,15 +184,14 @@ def fused(folder: Path) -> DensePoints:
         pycolmap.stereo_fusion(
             path, folder, input_type="geometric", options=options, output_type="PLY"
         )
-    cloud = o3d.io.read_point_cloud(str(path)) if path.is_file() else o3d.geometry.PointCloud()
-    points = np.asarray(cloud.points, dtype=np.float64)
-    if len(points) == 0:
+    rows: NDArray[Any] = vertex_rows(path) if path.is_file() else np.zeros(0)
+    if len(rows) == 0:
         raise EstimationError(
             "COLMAP's stereo confirmed no point: check that the rig belongs to these photographs, "
             "that they overlap and are sharp, and the masks"
         )
     return DensePoints(
-        points=points,
-        normals=np.asarray(cloud.normals, dtype=np.float64),
-        colors=np.rint(255 * np.asarray(cloud.colors)).astype(np.uint8),
+        points=np.stack([rows[name].astype(np.float64) for name in ("x", "y", "z")], axis=1),
+        normals=np.stack([rows[name].astype(np.float64) for name in ("nx", "ny", "nz")], axis=1),
+        colors=np.stack([rows[name] for name in ("red", "green", "blue")], axis=1),
     )

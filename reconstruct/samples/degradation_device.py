@@ -46,15 +46,16 @@ def _drawn(n: int, k: int, low: float, high: float, chance: torch.Generator) -> 
 
 def _blurred(image: Tensor, config: DegradationConfig, chance: torch.Generator) -> Tensor:
     n, size = len(image), image.shape[-1]
-    soft = _chosen(n, config.blur_share, chance)
+    # as many each time: a convolution is tuned to its shape once
+    soft = torch.randperm(n, generator=chance)[: round(n * config.blur_share)]
     sigma = _drawn(n, 1, 0.2, 1.0, chance)[:, 0] * config.blur_px * size / AT_SIZE
     small = _chosen(n, config.coarse_share, chance)
     times = float(_drawn(1, 1, 1.0, max(1.0, config.coarse_times), chance))
     image = image.clone()
-    if bool(soft.any()):
-        rows = torch.nonzero(soft)[:, 0]
-        at = rows.to(image.device)
-        image[at] = _gaussian(image[at], sigma[rows].to(image.device))
+    if len(soft):
+        at = soft.to(image.device)
+        most = config.blur_px * size / AT_SIZE
+        image[at] = _gaussian(image[at], sigma[soft].to(image.device), most=most)
     side = max(8, round(AT_SIZE / times))
     if bool(small.any()) and side < size:
         at = torch.nonzero(small)[:, 0].to(image.device)
@@ -63,10 +64,10 @@ def _blurred(image: Tensor, config: DegradationConfig, chance: torch.Generator) 
     return image
 
 
-def _gaussian(image: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each of (B, C, S, S) by its own standard deviation (B,), px."""
+def _gaussian(image: Tensor, sigma: Tensor, *, most: float) -> Tensor:
+    """Blur each of (B, C, S, S) by its own standard deviation (B,), at most `most` px."""
     n, channels, size, _ = image.shape
-    reach = max(1, math.ceil(_REACH * float(sigma.max())))
+    reach = max(1, math.ceil(_REACH * most))
     x = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (x / sigma[:, None].clamp(min=1e-3)) ** 2)
     kernel = kernel / kernel.sum(dim=1, keepdim=True)

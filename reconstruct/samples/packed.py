@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from ...core.arrays import Bytes
 from ...core.console import track
 from ...core.errors import InputError
-from ...core.files import atomic_folder, read_json, write_json
+from ...core.files import atomic_folder, clear_unfinished, read_json, write_json
+from ...core.folderlock import only_writer
 from ...core.jobs import each_apart
+from ...core.npzfile import read_npy
 from .sample import Sample, Source, Truth
 
 FORMAT, VERSION = "facekit-packed", 1
@@ -30,6 +32,19 @@ _PER_TAKE: dict[str, type[np.generic]] = {
     "expression": np.float32, "displacement": np.float16, "displacement_valid": np.bool_,
 }  # fmt: skip
 _LOADED = {"displacement_valid": np.bool_}
+_AGAIN = "pack it again"
+_PIXELS = ("image", "mask")
+_Shape = tuple[str, tuple[int | None, ...]]
+_PER_SAMPLE: dict[str, _Shape] = {
+    "image": ("u", (None, None, 3)), "mask": ("u", (None, None)), "landmarks": ("f", (68, 2)),
+    "K": ("f", (3, 3)), "cam_from_head": ("f", (3, 4)), "take": ("iu", ()),
+}  # fmt: skip
+_PER_TAKE_SHAPES: dict[str, _Shape] = {
+    "has_truth": ("b", ()), "vertices": ("f", (None, 3)), "support": ("f", (None,)),
+    "identity": ("f", (None,)), "expression": ("f", (None,)), "displacement": ("f", (None, None)),
+    "displacement_valid": ("b", (None, None)),
+}  # fmt: skip
+"""Array -> kinds of dtype, and its shape behind the rows; None: of any length."""
 
 
 def pack(source: Source, folder: Path, *, record: dict[str, Any], part: int, jobs: int) -> None:
@@ -50,17 +65,20 @@ def pack(source: Source, folder: Path, *, record: dict[str, Any], part: int, job
         The folder holds samples of another source.
     """
     header = {"format": FORMAT, "version": VERSION, "source": record, "part": part}
-    path = folder / HEADER
-    if path.exists():
-        if _header(folder) != json.loads(json.dumps(header)):
-            raise InputError(f"{folder}: holds samples of another source; choose another folder")
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, header)
-    starts = [s for s in range(0, len(source), part) if not _part(folder, s).exists()]
-    work = partial(_write_part, source, folder, part)
-    for _, future in track(each_apart(work, starts, jobs=jobs), "packing", total=len(starts)):
-        future.result()
+    with only_writer(folder):
+        clear_unfinished(folder)
+        path = folder / HEADER
+        if path.exists():
+            if _header(folder) != json.loads(json.dumps(header)):
+                raise InputError(
+                    f"{folder}: holds samples of another source; choose another folder"
+                )
+        else:
+            write_json(path, header)
+        starts = [s for s in range(0, len(source), part) if not _part(folder, s).exists()]
+        work = partial(_write_part, source, folder, part)
+        for _, future in track(each_apart(work, starts, jobs=jobs), "packing", total=len(starts)):
+            future.result()
 
 
 def _write_part(source: Source, folder: Path, part: int, start: int) -> None:
@@ -175,11 +193,7 @@ class PackedSource:
 
     def _array(self, which: int, name: str) -> NDArray[Any]:
         if (which, name) not in self._open:
-            path = self._parts[which].folder / f"{name}.npy"
-            try:
-                self._open[which, name] = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise InputError(f"{path}: not readable ({error}); pack it again") from error
+            self._open[which, name] = self._parts[which].array(name)
         return self._open[which, name]
 
 
@@ -192,9 +206,38 @@ class _Part:
 
     @classmethod
     def of(cls, folder: Path) -> "_Part":
+        people = read_json(folder / "people.json")
+        if not isinstance(people, list) or not all(isinstance(one, str) for one in people):
+            raise InputError(f"{folder / 'people.json'}: no list of names; {_AGAIN}")
         vertices = folder / "vertices.npy"
-        shape = np.load(vertices, mmap_mode="r").shape if vertices.exists() else (0, 0, 3)
-        return cls(folder=folder, people=read_json(folder / "people.json"), n_vertices=shape[1])
+        if not vertices.exists():
+            return cls(folder=folder, people=people, n_vertices=0)
+        shape = read_npy(vertices, mapped=True, again=_AGAIN).shape
+        if len(shape) != 3:
+            raise InputError(f"{vertices}: shape {shape} is not that of vertices; {_AGAIN}")
+        return cls(folder=folder, people=people, n_vertices=shape[1])
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Return one of the arrays, mapped, its shape checked."""
+        path = self.folder / f"{name}.npy"
+        values = read_npy(path, mapped=True, again=_AGAIN)
+        rows = len(self.people)
+        if name not in _PER_SAMPLE:
+            rows = len(read_npy(self.folder / "has_truth.npy", mapped=True, again=_AGAIN))
+        kinds, tail = (_PER_SAMPLE | _PER_TAKE_SHAPES)[name]
+        lengths = zip(values.shape[1:], tail, strict=False)
+        fits = values.ndim == 1 + len(tail) and values.dtype.kind in kinds
+        if name in _PIXELS:
+            fits = fits and values.dtype == np.uint8 and values.size > 0
+        if not fits or len(values) != rows or any(b not in (None, a) for a, b in lengths):
+            raise InputError(f"{path}: {values.dtype} of shape {values.shape}; {_AGAIN}")
+        if name == "take" and len(values) and not 0 <= values.min() <= values.max() < self._takes:
+            raise InputError(f"{path}: names takes that are not there; {_AGAIN}")
+        return values
+
+    @property
+    def _takes(self) -> int:
+        return len(read_npy(self.folder / "has_truth.npy", mapped=True, again=_AGAIN))
 
 
 def _part(folder: Path, start: int) -> Path:

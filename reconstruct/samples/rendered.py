@@ -25,7 +25,8 @@ from ...core.console import track
 from ...core.errors import InputError
 from ...core.facemodel.load import load_face_model
 from ...core.facemodel.model import FaceModel
-from ...core.files import hash_of, read_json, write_json, write_text
+from ...core.files import clear_unfinished, hash_of, read_json, write_json, write_text
+from ...core.folderlock import only_writer
 from ...core.jobs import each_apart
 from ...dataset.bake.chart import chart
 from ...dataset.bake.deformation import OURS, map_of_offsets
@@ -87,8 +88,15 @@ def render_dataset(out: Path, config: RenderConfig, *, jobs: int = 1) -> dict[st
     InputError
         The folder holds a dataset of other settings, or it cannot be written.
     """
+    with only_writer(out):
+        return _render(out, config, jobs)
+
+
+def _render(out: Path, config: RenderConfig, jobs: int) -> dict[str, Any]:
     settings = _settings(config)
     _claim(out, settings)
+    for folder in (out, out / "subjects", out / "topology"):
+        clear_unfinished(folder)
     model = load_face_model(config.model)
     _put_topology(out, model)
     numbers = [n for n in range(config.virtual.n_people) if not _is_there(out, config, n)]

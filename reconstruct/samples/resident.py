@@ -27,6 +27,7 @@ from .sample import DISPLACEMENT_SIZE, FIELD, Sample, Source, Truth
 from .warp import Warp, draw_warp
 
 _OVER = 2  # samples a side of a pixel, where pixels shrink
+_LINES = 57  # of the grid on which bends are worked out: one in 4 px of 224
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,20 +49,34 @@ class _Places:
     def cut(self, images: Tensor, stored: int, size: int) -> Tensor:
         """Resample (B, C, s, s), which show stored crops of `stored` px, to `size` px a side."""
         over = _OVER if stored / FIELD > size else 1
-        n = size * over
-        at = (torch.arange(n, device=images.device) + 0.5) * (AT_SIZE / n)
-        y, x = torch.meshgrid(at, at, indexing="ij")
-        points = torch.stack([x, y], dim=-1).reshape(1, -1, 2) - self.b[:, None]
-        back = points @ torch.linalg.inv(self.A).transpose(1, 2)
-        back = back if self.warp is None else back + self.warp.flow(back)
-        grid = (2 * back / stored - 1).reshape(-1, n, n, 2)
+        grid = (2 / stored) * self._shown(size * over, stored) - 1
         how = "bilinear" if over > 1 else "bicubic"
         cut = functional.grid_sample(images, grid, mode=how, align_corners=False)
         return functional.avg_pool2d(cut, over).clamp(0, 1) if over > 1 else cut.clamp(0, 1)
 
+    def _shown(self, n: int, stored: int) -> Tensor:
+        """Return (B, n, n, 2) which px of the stored crops the pixels of a crop of `n` px show.
+
+        Worked out on a coarse grid: bends are smooth, and between its lines all is linear.
+        """
+        at = torch.linspace(0, AT_SIZE, _LINES, device=self.A.device)
+        y, x = torch.meshgrid(at, at, indexing="ij")
+        points = torch.stack([x, y], dim=-1).reshape(1, -1, 2) - self.b[:, None]
+        back = points @ torch.linalg.inv(self.A).transpose(1, 2)
+        back = back if self.warp is None else back + self.warp.flow(back)
+        lines = back.reshape(-1, _LINES, _LINES, 2)
+        centres = (torch.arange(n, device=self.A.device) + 0.5) * ((_LINES - 1) / n)
+        between = (1 - (centres[:, None] - torch.arange(_LINES, device=at.device)).abs()).clamp(0)
+        return torch.einsum("ik,bklc,jl->bijc", between, lines, between)
+
 
 class ResidentSamples:
     """All samples of a source, on the device of a face model.
+
+    Parameters
+    ----------
+    relief : bool
+        Are displacement maps wanted; else those of the batches are of 0 texels.
 
     Raises
     ------
@@ -69,8 +84,16 @@ class ResidentSamples:
         The crops differ in size, or a truth is of another topology than the face model.
     """
 
-    def __init__(self, source: Source, rows: Sequence[int] | Ints, face: FaceTensors) -> None:
+    def __init__(
+        self,
+        source: Source,
+        rows: Sequence[int] | Ints,
+        face: FaceTensors,
+        *,
+        relief: bool = True,
+    ) -> None:
         self.face, self.device = face, face.mean.device
+        self._relief = relief
         samples = [source[int(i)] for i in rows]
         sizes = {len(sample.image) for sample in samples}
         if len(sizes) != 1:
@@ -99,7 +122,7 @@ class ResidentSamples:
         truths = [blank if s.truth is None else s.truth for s in samples]
         half = {"displacement": torch.float16, "displacement_valid": torch.bool}
         self._truth: dict[str, Tensor] = {}
-        for name in _SHAPED:
+        for name in (*_SHAPED, *(_RELIEF if self._relief else ())):
             values = [getattr(truth, name) for truth in truths]
             if any(np.shape(value) != getattr(blank, name).shape for value in values):
                 raise InputError(
@@ -153,10 +176,11 @@ class ResidentSamples:
         marks = self._landmarks[at]
         marks = torch.where(flip[:, None, None], marks[:, list(MIRROR[Scheme.IBUG68])], marks)
         empty = image[:, :, :0, :0]
+        cut = places.cut(torch.cat([image, mask], dim=1), self.size, AT_SIZE)
         return Batch(
-            crop=places.cut(image, self.size, AT_SIZE),
+            crop=cut[:, :3],
             fine=places.cut(image, self.size, fine) if fine else empty,
-            mask=places.cut(mask, self.size, AT_SIZE),
+            mask=cut[:, 3:],
             landmarks=_upwards(places(marks)),
             has_truth=known,
             **self._true(at, known, places, flip),
@@ -203,8 +227,11 @@ class ResidentSamples:
         if places.warp is not None:
             apart = places.warp.moved(stored) - stored
             self._bend(fields, apart * rays[..., 2:], at)
-        fields["displacement"] = fields["displacement"][:, None] / MODEL_UNIT_MM
-        fields["displacement_valid"] = fields["displacement_valid"][:, None]
+        if self._relief:
+            fields["displacement"] = fields["displacement"][:, None] / MODEL_UNIT_MM
+            fields["displacement_valid"] = fields["displacement_valid"][:, None]
+        else:
+            fields |= {name: stored.new_zeros(len(at), 1, 0, 0) for name in _RELIEF}
         if self._mirror is not None:
             mirrored = self._mirror.of(fields)
             for name, other in mirrored.items():
@@ -227,9 +254,8 @@ class ResidentSamples:
         fields["expression"] = fields["expression"] + change[:, n:]
 
 
-_SHAPED = (
-    "vertices", "support", "identity", "expression", "displacement", "displacement_valid",
-)  # fmt: skip
+_SHAPED = ("vertices", "support", "identity", "expression")
+_RELIEF = ("displacement", "displacement_valid")
 """Fields of a truth whose shape is the face model's."""
 
 
@@ -262,7 +288,7 @@ class _Mirror:
     def of(self, fields: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the fields of the mirrored faces; relief is unknown where maps have no mirror."""
         relief, valid = fields["displacement"], fields["displacement_valid"]
-        if self.texels is not None:
+        if self.texels is not None and relief.numel():
             relief, valid = self.texels(relief, valid)
         else:
             relief, valid = 0 * relief, 0 * valid

@@ -165,7 +165,7 @@ def build(config: CoarseConfig) -> CoarseTask:
         recognise = load_recognition(Path(config.recognition), device=device)
     feed = SampleFeed(
         config.data, model=config.model, augment=config.augment, parts=config.loop.parts,
-        seed=config.loop.seed, resident=face,
+        seed=config.loop.seed, resident=face, relief=False,
     )  # fmt: skip
     task = CoarseTask(config, face, network, feed, recognise=recognise)
     if config.init is not None and isinstance(task.standard, nn.BatchNorm2d):

@@ -11,6 +11,7 @@ from ...core.commandline import (
     IN_FOLDER,
     OUT_PATH,
     config_options,
+    hold,
     json_option,
     settings,
     show,
@@ -184,6 +185,8 @@ def _train(
         },
         assignments=assignments,
     )
+    for folder in to_mapping(config)["data"].get("folders") or ():  # of a settings file, too
+        hold(click.get_current_context(), Path(folder))
     first = one_voice()
     result = run(
         build(config), config.loop, out, settings=to_mapping(config), resume=Resume(resume)

@@ -37,6 +37,7 @@ from .task import SCORE, TOTAL
 WEIGHTS_FILE = "deretouch.safetensors"
 _CHANGED = 1.0 / 255.0
 _N_PANELS = 3
+_HARM = 0.2  # of the score: five levels off the spots are as bad as all spots left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +151,7 @@ class DeretouchTask:
     def validate(self, step: int) -> dict[str, float]:
         """Return what of the spots is gone, and what else is changed, on unseen people."""
         found = figures_of(self.network, self._held_out())
-        # a level off the spots is held to be as bad as all spots left
-        score = 1 - found.removed + found.harm
+        score = 1 - found.removed + _HARM * found.harm
         return {"spots_removed": found.removed, "harm_levels": found.harm, SCORE: score}
 
     def panels(self, step: int) -> dict[str, Tensor]:

@@ -35,8 +35,13 @@ def reproducible(config: LoopConfig, world: World) -> Iterator[None]:
     On CUDA operations that have no such way are taken as they are.
     """
     if not config.deterministic:
-        with torch_threads(config.threads):
-            yield
+        tuned = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = True  # each convolution by the way measured quickest
+        try:
+            with torch_threads(config.threads):
+                yield
+        finally:
+            torch.backends.cudnn.benchmark = tuned
         return
     before = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()

@@ -72,6 +72,8 @@ class SampleFeed:
         Of the order and of the changes.
     resident : FaceTensors, optional
         On the device that holds the samples, where `data.resident` asks for that.
+    relief : bool
+        Does the training use displacement maps; without them samples on a device are quicker.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class SampleFeed:
         parts: int = 1,
         seed: int = 0,
         resident: FaceTensors | None = None,
+        relief: bool = True,
     ) -> None:
         if not data.folders and data.virtual is None:
             raise InputError(
@@ -94,6 +97,7 @@ class SampleFeed:
         self.data, self.model, self.augment = data, model, augment
         self.fine, self.parts, self.seed = fine, parts, seed
         self._resident_face = resident if data.resident else None
+        self._relief = relief
 
     def __getstate__(self) -> dict[str, object]:
         if self._resident_face is not None:
@@ -182,7 +186,7 @@ class SampleFeed:
             source = Joined([self.scans, self.wild])
             wild = len(self.scans) + np.arange(len(self.wild), dtype=np.int32)
             rows = np.concatenate([rows, wild])
-        return ResidentSamples(source, rows, self._resident_face)
+        return ResidentSamples(source, rows, self._resident_face, relief=self._relief)
 
     def validation(self) -> tuple[list[Batch], list[str]]:
         """Return batches of the people held out, unchanged, and of whom each sample is."""

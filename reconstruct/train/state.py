@@ -187,10 +187,20 @@ def save_weights(path: Path, modules: Mapping[str, nn.Module]) -> None:
 
 
 def load_weights(path: Path, modules: Mapping[str, nn.Module]) -> None:
-    """Give the networks the weights of a file of `save_weights`."""
+    """Give the networks the weights of a file of `save_weights`.
+
+    Raises
+    ------
+    InputError
+        It is damaged, or of other networks.
+    """
     tensors = read_tensors(path)
-    for name, module in modules.items():
-        module.load_state_dict(_below(tensors, f"{name}."), strict=True)
+    try:
+        for name, module in modules.items():
+            module.load_state_dict(_below(tensors, f"{name}."), strict=True)
+    except (RuntimeError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())[:160]
+        raise InputError(f"{path}: not the weights of these networks ({said})") from error
 
 
 def clear_parts(out: Path, states: Path) -> None:

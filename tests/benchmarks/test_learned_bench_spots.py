@@ -64,9 +64,13 @@ def test_errors_are_taken_at_the_spots_and_harm_off_them() -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_network_does_little_harm(tmp_path: Path) -> None:
-    """On people whom neither training nor the choice of its settings has seen."""
+def test_the_shipped_network_takes_spots_for_spots(tmp_path: Path) -> None:
+    """On people whom neither training nor the choice of its settings has seen.
+
+    Over many people the error that spots cause falls by 30 percent, of two by 15 to 40.
+    """
     told = spots_gain(2, 77, out=tmp_path)
-    assert told["spots.harm_mm"] < 0.2 * told["spots.relief_mm"]
+    assert told["spots.gain"] > 0.1
+    assert told["spots.harm_mm"] < 0.1 * told["spots.relief_mm"]
     assert told["spots.truth_on_mm"] < 1.05 * told["spots.truth_off_mm"]
     assert len(list(tmp_path.glob("*.png"))) == 2

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -90,3 +91,18 @@ def test_an_unknown_lens_starts_as_the_others_are(capture):
     told = [*bare[:3], replace(bare[3], focal_35mm=50.0)]
     found = all_first_intrinsics(told, views, object_points(made.spec))
     assert found["C03"][0][0, 0] == focal_guess(told[3])
+
+
+def test_opencv_adds_up_in_one_thread(capture, monkeypatch):
+    """Its threads add up in the order in which they end: the last bits would be of chance."""
+    made = capture(3, 14, noise_px=0.05, spread_deg=60.0)
+    info = made.cameras[1]
+    own = [view for view in made.views if view.camera == info.id]
+    run, before, seen = cv2.calibrateCameraExtended, cv2.getNumThreads(), []
+    monkeypatch.setattr(
+        cv2, "calibrateCameraExtended",
+        lambda *given, **named: (seen.append(cv2.getNumThreads()), run(*given, **named))[1],
+    )  # fmt: skip
+    first_intrinsics(info, own, object_points(made.spec))
+    assert set(seen) == {1}
+    assert cv2.getNumThreads() == before

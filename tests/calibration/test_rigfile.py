@@ -87,7 +87,7 @@ def test_nan_in_a_file_is_refused(rig, tmp_path):
     path = tmp_path / "rig.json"
     save_rig(path, rig)
     edit(path, lambda v: v["cameras"][0]["K"][0].__setitem__(0, float("nan")))
-    with pytest.raises(SchemaError, match="finite"):
+    with pytest.raises(InputError, match="NaN is no number"):
         load_rig(path)
 
 

@@ -10,7 +10,7 @@ from facekit.capture.ingest import ingest
 from facekit.capture.session import load_session
 from facekit.capture.tombstones import ERASED_FILE, bury, erased_on, refuse_erased
 from facekit.core.errors import InputError, SchemaError
-from facekit.core.files import in_use
+from facekit.core.folderlock import in_use
 
 PHOTOGRAPHS = ["ab" * 32, "cd" * 32]
 

@@ -67,5 +67,5 @@ def test_depth_reads_back(tmp_path, ball):
 
 def test_a_damaged_depth_is_refused(tmp_path):
     (tmp_path / "cam1.npz").write_bytes(b"no zip")
-    with pytest.raises(InputError, match=r"cam1\.npz: not a readable depth map"):
+    with pytest.raises(InputError, match=r"cam1\.npz: damaged"):
         load_depths(tmp_path, ["cam1"])

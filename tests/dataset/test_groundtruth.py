@@ -6,7 +6,7 @@ import pytest
 
 from facekit.core.errors import ConfigError, FacekitError, RegistrationError
 from facekit.core.files import read_json
-from facekit.dataset import groundtruth, registerstage
+from facekit.dataset import buildjobs, registerstage
 from facekit.dataset.groundtruth import GroundTruthConfig, Shard, build_ground_truth
 
 TINY = GroundTruthConfig(megapixels=1.0, start_megapixels=0.005)
@@ -22,7 +22,7 @@ def calls(monkeypatch, registered_on):
         return [registered_on(model) for _ in scans]
 
     monkeypatch.setattr(registerstage, "register_takes", register)
-    monkeypatch.setattr(groundtruth, "bake_take", lambda *_, **__: {"maps": {}})
+    monkeypatch.setattr(buildjobs, "bake_take", lambda *_, **__: {"maps": {}})
     return asked
 
 
@@ -123,7 +123,7 @@ def test_one_take_that_shows_no_face_stops_no_other(
         return [registered_on(model) for _ in scans]
 
     monkeypatch.setattr(registerstage, "register_takes", register)
-    summary = build_ground_truth(session, ball.rig, tmp_path / "build", TINY, jobs=2)
+    summary = build_ground_truth(session, ball.rig, tmp_path / "build", TINY)
     assert seen == [2, 1, 1, 1]  # together, each alone, the good ones together
     assert summary["failed"] == {"smile": "registration: no face in this scan"}
     assert (tmp_path / "build/smile/mesh.ply").is_file()

@@ -99,7 +99,7 @@ def test_half_written_files_of_a_killed_run_go(recorder):
     recorder.fails = "second"
     with pytest.raises(KeyboardInterrupt):
         recorder.run()
-    left = recorder.folder / "second.4711.part.txt"
+    left = recorder.folder / "second.0123abcd.part.txt"
     left.write_text("half")
     recorder.fails = None
     recorder.run()

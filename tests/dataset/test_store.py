@@ -234,6 +234,9 @@ def test_topology_round_trip(tmp_path: Path) -> None:
         verify_shard(path)
     with h5py.File(path, "r+") as file:
         file["faces"][0] = file["faces"][1]
+    with pytest.raises(InputError, match="changed since it was written"):
+        read_topology(path)  # before HDF5 sees it
+    seal(path)
     with pytest.raises(SchemaError, match="not those"):
         read_topology(path)
 

@@ -6,7 +6,10 @@ from torch import Tensor, nn
 from facekit.reconstruct.facetensors import FaceTensors
 from facekit.reconstruct.fit_camera import CropCamera
 from facekit.reconstruct.fit_detail import Detail, DetailConfig, fit_detail
+from facekit.reconstruct.fit_spots import SIDE, spot_layer
 from facekit.reconstruct.networks.softlight import NEUTRAL, blend_target
+from facekit.reconstruct.photocamera import photo_camera
+from facekit.reconstruct.unwrap import texels_of, unwrap
 
 SIZE, SKIN, SPOT = 224, 0.6, 0.45
 SPOT_AT, SPOT_PX = (130, 82), 4  # row and column on the cheek; half its side
@@ -17,7 +20,12 @@ class Knowing(nn.Module):
 
     size = 64
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.sides: list[int] = []
+
     def forward(self, texture: Tensor) -> Tensor:
+        self.sides.append(texture.shape[-1])
         seen = (texture + 1) / 2
         plain = torch.where((seen > 0.1) & (seen < SKIN), torch.full_like(seen, SKIN), seen)
         return blend_target(seen, plain)
@@ -65,3 +73,19 @@ def test_a_neutral_network_changes_nothing(head_face: FaceTensors) -> None:
     on = _detail(head_face, spotted=True, network=Neutral())
     torch.testing.assert_close(on.displacement, off.displacement, atol=1e-6, rtol=0)
     torch.testing.assert_close(on.albedo, off.albedo, atol=1e-4, rtol=0)
+
+
+def test_a_network_sees_the_chart_as_finely_as_the_photograph_is(head_face: FaceTensors) -> None:
+    """Of speckles narrower than a texel it sees more, and at the texels' centres the same."""
+    speckles = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(5)) * 0.2 + 0.5
+    seen = photo_camera(CropCamera().resized(SIZE), 0.0)
+    posed = head_face.mean[None]
+    texels = texels_of(head_face, posed, head_face.vertex_normals(posed), seen, size=64)
+    network = Knowing()
+    layer = spot_layer(network, texels, speckles, seen)
+    assert network.sides == [SIDE]  # 8 x 63 + 1, and what four halvings need
+    colour, valid = unwrap(texels, speckles, seen)
+    at_centres = Knowing()(2 * colour - 1)
+    shown = valid.bool().expand(-1, 3, -1, -1)
+    assert (at_centres[shown] != NEUTRAL).float().mean() > 0.4
+    torch.testing.assert_close(layer[shown], at_centres[shown], atol=1e-3, rtol=0)

@@ -1,11 +1,11 @@
 """What a path shows: the kind is told, frames and colours are right, odd paths are one sentence."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
-import trimesh
 from click.testing import CliRunner
 
 from facekit.benchmarks.view import server
@@ -18,79 +18,38 @@ from facekit.benchmarks.view.scene import (
     mesh_colorings,
     scalar_coloring,
 )
-from facekit.calibration.rigfile import save_rig
-from facekit.capture.session import CameraInfo, Session, Shot, Take, TakeKind, save_session
-from facekit.capture.virtual.truth import save_truth
+from facekit.capture.session import Session, TakeKind
 from facekit.core.commandline import SentenceOnError
 from facekit.core.errors import InputError, MissingDependencyError
 from facekit.core.facemodel.procedural import procedural_head
 from facekit.core.files import write_json
-from facekit.core.geometry.camera import Camera, Rig
+from facekit.core.geometry.camera import Rig
 from facekit.core.geometry.mesh import Mesh
-from facekit.core.geometry.meshio import save_mesh
-from facekit.core.geometry.transform import Similarity, look_at
-from facekit.core.imaging.imageio import read_image, write_image
+from facekit.core.geometry.transform import Similarity
+from facekit.core.imaging.imageio import read_image
 from facekit.core.rendering.colormap import AMOUNT, SIGNED
 from facekit.dataset.register.registered import Registered
 from facekit.dataset.register.registeredfile import save_registered
 
 CAMERAS = ("left", "middle", "right")
-TURN = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
-WORLD_FROM_HEAD = Similarity(scale=1.0, R=TURN, t=np.array([30.0, -20.0, 10.0]))
-
-
-def head_rig() -> Rig:
-    cameras = []
-    for name, x in zip(CAMERAS, (-400.0, 0.0, 400.0), strict=True):
-        K = np.array([[330.0, 0, 40], [0, 330, 60], [0, 0, 1]])
-        pose = look_at(np.array([x, 0.0, 1000.0]), np.zeros(3))
-        cameras.append(Camera(name=name, width=80, height=120, K=K, cam_from_world=pose))
-    return Rig(cameras=tuple(cameras))
-
-
-def ball() -> Mesh:
-    made = trimesh.creation.icosphere(subdivisions=4, radius=90.0)
-    sigma = np.linspace(0.01, 0.5, len(made.vertices)).astype(np.float32)
-    return Mesh(
-        vertices=np.asarray(made.vertices), faces=made.faces.astype(np.int32),
-        colors=np.full((len(made.vertices), 3), 150, np.uint8), attributes={"sigma_mm": sigma},
-    )  # fmt: skip
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
+def work(
+    tmp_path: Path, make_session: Callable[..., Session], add_truth: Callable[[Session], None]
+) -> Path:
     """Give a session of two takes with its truth, its calibration, and a build of one of them."""
-    takes = []
-    for take in ("neutral", "smile"):
-        shots = []
-        for i, name in enumerate(CAMERAS):
-            file = f"images/{take}/{i}.png"
-            write_image(tmp_path / "session" / file, np.full((120, 80, 3), 60 * i + 40, np.uint8))
-            shots.append(Shot(camera=name, file=file, sha256="0", bytes=1, width=80, height=120))
-        takes.append(Take(id=take, kind=TakeKind.SUBJECT, shots=tuple(shots)))
-    infos = tuple(CameraInfo(id=name, width=80, height=120) for name in CAMERAS)
-    session = Session(folder=tmp_path / "session", name="A & B", cameras=infos, takes=tuple(takes))
-    save_session(session)
-    true = tmp_path / "session" / "truth"
-    save_truth(true, head_rig(), {}, {})
-    (true / "neutral").mkdir()
-    front = ball().vertices[ball().faces].mean(axis=1)[:, 2] > 20
-    np.savez(true / "neutral" / "mesh.npz", vertices=ball().vertices, faces=ball().faces,
-             frontal_face=front)  # fmt: skip
-    save_rig(tmp_path / "calibration" / "rig.json", head_rig().moved(WORLD_FROM_HEAD))
-    scan, build = ball(), tmp_path / "build"
-    larger = Mesh(vertices=WORLD_FROM_HEAD(1.001 * scan.vertices), faces=scan.faces,
-                  colors=scan.colors, attributes=scan.attributes)  # fmt: skip
-    save_mesh(build / "neutral" / "mesh.ply", larger)
+    takes = [(name, TakeKind.SUBJECT, ()) for name in ("neutral", "smile")]
+    add_truth(make_session(tmp_path / "session", CAMERAS, *takes))
     write_json(
-        build / "build.json",
+        tmp_path / "build" / "build.json",
         {"session": "A & B", "takes": {"neutral": {}}, "failed": {}, "model": "builtin",
          "session_folder": "../session", "rig_file": "../calibration/rig.json"},
     )  # fmt: skip
     return tmp_path
 
 
-def add_registration(folder: Path) -> None:
+def add_registration(folder: Path, world_from_head: Similarity) -> None:
     model = procedural_head()
     v = model.n_vertices
     offset = np.zeros((v, 3))
@@ -98,7 +57,7 @@ def add_registration(folder: Path) -> None:
     save_registered(
         folder,
         Registered(
-            model=model, world_from_head=WORLD_FROM_HEAD, identity=np.zeros(model.n_identity),
+            model=model, world_from_head=world_from_head, identity=np.zeros(model.n_identity),
             expression=np.zeros(model.n_expression), offset=offset,
             support=np.ones(v, np.float32), residual=np.full(v, 0.25, np.float32),
         ),
@@ -141,21 +100,25 @@ def test_a_rig_shows_its_frusta(work: Path) -> None:
         assert len(contents.show(contents.choices[0]).cameras) == 3
 
 
-def test_a_registered_take_stands_in_the_head_frame(work: Path) -> None:
-    add_registration(work / "build" / "neutral")
+def test_a_registered_take_stands_in_the_head_frame(
+    work: Path, ball: Mesh, make_rig: Callable[..., Rig], world_from_head: Similarity
+) -> None:
+    add_registration(work / "build" / "neutral", world_from_head)
     shown = contents_of(work / "build").show("neutral")
     scan, m1, m0 = shown.layers
     assert [layer.visible for layer in shown.layers] == [True, False, False]
-    assert scan.mesh.vertices == pytest.approx(1.001 * ball().vertices, abs=1e-4)
+    assert scan.mesh.vertices == pytest.approx(1.001 * ball.vertices, abs=1e-4)
     assert (m1.mesh.vertices - m0.mesh.vertices) == pytest.approx(
         np.tile([0.0, 0, 2.0], (len(m0.mesh.vertices), 1))
     )
     centers = np.array([camera.center for camera in shown.cameras])
-    assert centers == pytest.approx(head_rig().centers, abs=1e-6)
+    assert centers == pytest.approx(make_rig(*CAMERAS).centers, abs=1e-6)
 
 
-def test_without_its_face_model_the_registered_mesh_is_still_there(work: Path) -> None:
-    add_registration(work / "build" / "neutral")
+def test_without_its_face_model_the_registered_mesh_is_still_there(
+    work: Path, world_from_head: Similarity
+) -> None:
+    add_registration(work / "build" / "neutral", world_from_head)
     (work / "build" / "build.json").unlink()
     shown = contents_of(work / "build" / "neutral").show("neutral")
     assert [layer.name for layer in shown.layers] == ["scan", "registered (M1)"]
@@ -187,17 +150,17 @@ def test_scales_of_colours() -> None:
     assert (flat.colors == AMOUNT.stops[0]).all()
 
 
-def test_the_first_colouring_is_one_that_can_be_seen() -> None:
-    colorings = {name: mesh_colorings(ball())[name] for name in ("photographs", "sigma_mm")}
-    seen = Layer(name="M2", mesh=ball(), colorings=colorings)
+def test_the_first_colouring_is_one_that_can_be_seen(ball: Mesh) -> None:
+    colorings = {name: mesh_colorings(ball)[name] for name in ("photographs", "sigma_mm")}
+    seen = Layer(name="M2", mesh=ball, colorings=colorings)
     other = {"deformation": colorings["sigma_mm"]}
-    hidden = Layer(name="M1", mesh=ball(), colorings=other, visible=False)
+    hidden = Layer(name="M1", mesh=ball, colorings=other, visible=False)
     shown = Shown(layers=(hidden, seen))
     assert shown.coloring_names == ("photographs", "sigma_mm", "deformation")
 
 
-def test_a_lighter_surface_keeps_every_place_its_colour() -> None:
-    mesh = ball()
+def test_a_lighter_surface_keeps_every_place_its_colour(ball: Mesh) -> None:
+    mesh = ball
     height = mesh.vertices[:, 1].astype(np.float32)
     mesh = Mesh(vertices=mesh.vertices, faces=mesh.faces, attributes={"n_views": height})
     layer = light_layer(Layer(name="scan", mesh=mesh, colorings=mesh_colorings(mesh)), 1000)

@@ -2,22 +2,21 @@
 
 import http.client
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import trimesh
 
 from facekit.benchmarks.view.contents import Contents
 from facekit.benchmarks.view.scene import Layer, Shown, scalar_coloring
 from facekit.benchmarks.view.server import start_server
 from facekit.benchmarks.view.window import Window
 from facekit.core.errors import InputError, MissingDependencyError
-from facekit.core.geometry.camera import Camera
+from facekit.core.geometry.camera import Rig
 from facekit.core.geometry.mesh import Mesh
-from facekit.core.geometry.transform import look_at
 
 viser = pytest.importorskip("viser")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:websockets")
@@ -127,25 +126,24 @@ def test_a_viser_that_misses_the_guard_is_not_used(monkeypatch: pytest.MonkeyPat
         start_server(port=0)
 
 
-def ball(radius: float) -> Mesh:
-    made = trimesh.creation.icosphere(subdivisions=3, radius=radius)
-    return Mesh(vertices=np.asarray(made.vertices), faces=made.faces.astype(np.int32))
+@pytest.fixture
+def contents(ball: Mesh, make_rig: Callable[..., Rig]) -> Contents:
+    """Give a ball with three cameras, and something that cannot be read."""
+
+    def show(name: str) -> Shown:
+        if name == "broken":
+            raise InputError("broken: cannot be read")
+        height = ball.vertices[:, 1].astype(np.float32)
+        layer = Layer(
+            name="scan", mesh=ball, colorings={"sigma_mm": scalar_coloring("sigma_mm", height)}
+        )
+        return Shown(layers=(layer,), cameras=make_rig("a<b>", "c", "d").cameras)
+
+    return Contents(title="A <b>", kind="build", choices=("one", "broken"), show=show)
 
 
-def show(name: str) -> Shown:
-    if name == "broken":
-        raise InputError("broken: cannot be read")
-    mesh = ball(90.0)
-    colors = {"sigma_mm": scalar_coloring("sigma_mm", mesh.vertices[:, 1].astype(np.float32))}
-    K = np.array([[330.0, 0, 40], [0, 330, 60], [0, 0, 1]])
-    camera = Camera(name="a<b>", width=80, height=120, K=K,
-                    cam_from_world=look_at(np.array([0, 0, 900.0]), np.zeros(3)))  # fmt: skip
-    return Shown(layers=(Layer(name="scan", mesh=mesh, colorings=colors),), cameras=(camera,))
-
-
-def test_controls_change_what_is_shown(running: tuple[Any, int, str]) -> None:
+def test_controls_change_what_is_shown(running: tuple[Any, int, str], contents: Contents) -> None:
     server, _, _ = running
-    contents = Contents(title="A <b>", kind="build", choices=("one", "broken"), show=show)
     window = Window(server, contents, max_faces=500)
     assert len(window.shown.layers[0].mesh.faces) <= 500
     n_nodes = len(window._own)
@@ -155,7 +153,8 @@ def test_controls_change_what_is_shown(running: tuple[Any, int, str]) -> None:
     assert len(window._own) == n_nodes  # nothing of the earlier ones is left over
 
 
-def test_nothing_to_show_at_all_is_an_error(running: tuple[Any, int, str]) -> None:
-    contents = Contents(title="x", kind="build", choices=("broken",), show=show)
+def test_nothing_to_show_at_all_is_an_error(
+    running: tuple[Any, int, str], contents: Contents
+) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        Window(running[0], contents)
+        Window(running[0], replace(contents, choices=("broken",)))

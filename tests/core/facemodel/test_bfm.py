@@ -124,7 +124,7 @@ def test_uvs_of_another_model_are_refused(
 
 def test_pickled_uvs_are_not_opened(tmp_path: Path, written: Path) -> None:
     np.save(tmp_path / "uv.npy", np.array({"a": 1}, dtype=object), allow_pickle=True)
-    with pytest.raises(ModelFileError, match="not readable as bfm_uvs2.npy"):
+    with pytest.raises(ModelFileError, match="give the path of bfm_uvs2.npy"):
         load_bfm(written, uv=tmp_path / "uv.npy")
 
 

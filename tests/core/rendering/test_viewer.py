@@ -43,6 +43,10 @@ def test_view_fetches_nothing() -> None:
     assert re.findall(r"import\s*\(?\s*[\"']https?:", page) == []
 
 
+def test_equal_meshes_make_equal_pages() -> None:
+    assert viewer_html(sphere(1), rig=rig()) == viewer_html(sphere(1), rig=rig())
+
+
 def test_view_holds_the_mesh_and_the_cameras() -> None:
     scene = scene_of(viewer_html(sphere(2), rig=rig()))
     assert len(scene.geometry["surface"].faces) == 320

@@ -20,7 +20,8 @@ from click.testing import CliRunner
 from facekit.capture.session import load_session
 from facekit.capture.tombstones import ERASED_FILE, refuse_erased
 from facekit.core.errors import InputError
-from facekit.core.files import in_use, sha256_file
+from facekit.core.files import sha256_file
+from facekit.core.folderlock import in_use
 from facekit.dataset.erase.commands import erase as command
 from facekit.dataset.erase.erase import erase
 from facekit.dataset.erase.journal import JOURNAL
@@ -242,6 +243,55 @@ def test_killed_anywhere_the_next_run_finishes(lab: Path, tmp_path: Path) -> Non
     assert begun >= 3
 
 
+def cut_off(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Erase, and end when all is deleted and nothing rebuilt yet."""
+
+    def end(journal: object) -> list[str]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("facekit.dataset.erase.erase._rebuild", end)
+        with pytest.raises(KeyboardInterrupt):
+            erase(GONE, [lab])
+    assert (lab / JOURNAL).is_file() and not (lab / "one/session").exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("session", "session of KX3WVB5, but it lies in a folder of QF7M2TZ"),
+        ("prediction", "is of a photograph of somebody else"),
+        ("build", "is of the session of somebody else"),
+        ("file", "has been written since"),
+    ],
+)
+def test_what_came_in_after_a_kill_is_not_deleted(
+    lab: Path, what: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(lab, monkeypatch)
+    if what == "session":
+        (lab / "two/session").rename(lab / "one/session")
+    elif what == "prediction":
+        (lab / "predictions/two").rename(lab / "predictions/one")
+    elif what == "build":
+        summary = lab / "one/session/build.json"
+        summary.parent.mkdir()
+        shutil.copy2(lab / "two/build/build.json", summary)
+        text = json.loads(summary.read_text()) | {"session_folder": "../../two/session"}
+        summary.write_text(json.dumps(text))
+    else:
+        (lab / "one/session").mkdir()
+        (lab / "one/session/plan.txt").write_text("of the next subject")
+    before = files_of(lab)
+    with pytest.raises(InputError, match=said):
+        erase(GONE, [lab])
+    assert files_of(lab) == before
+    shutil.move(lab / ("predictions/one" if what == "prediction" else "one/session"), lab / "aside")
+    result = erase(GONE, [lab])
+    assert result["erase"]["probes_found"] == 0 and not (lab / JOURNAL).exists()
+    assert list((lab / "aside").iterdir())
+
+
 def test_an_erased_subject_is_not_taken_in_again(lab: Path) -> None:
     session = load_session(lab / "one/session")
     hashes = [shot.sha256 for take in session.takes for shot in take.shots]
@@ -289,6 +339,32 @@ def test_who_is_at_work_is_not_disturbed(lab: Path) -> None:
     assert files_of(lab) == before
 
 
+@pytest.mark.parametrize("where", ["one", "one/session/images/smile", "predictions"])
+def test_who_works_above_or_within_is_not_disturbed(lab: Path, where: str) -> None:
+    before = files_of(lab)
+    with in_use(lab / where), pytest.raises(InputError, match=f"{where}: another process"):
+        erase(GONE, [lab])
+    assert files_of(lab) == before
+
+
+def test_who_works_elsewhere_stops_nobody(lab: Path) -> None:
+    with in_use(lab / "two" / "session"), in_use(lab / "two" / "build"):
+        assert erase(GONE, [lab], dry_run=True)["erase"]["probes_found"] == 0
+
+
+def test_what_a_killed_run_left_half_written_goes(lab: Path) -> None:
+    """A journal holds the probes, an index may name the subject."""
+    left = [lab / ".facekit-erasing.0123abcd.part.json", lab / "data/export.0123abcd.part.json"]
+    for path in left:
+        path.write_text(GONE)
+    foreign = lab / "video.0123abcd.part.mp4"  # of another program, at work
+    foreign.write_bytes(b"half a film")
+    result = erase(GONE, [lab])
+    assert result["mentions"] == []
+    assert not any(path.exists() for path in left)
+    assert foreign.exists()
+
+
 def test_links_are_not_followed_out_of_the_folder(lab: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -316,6 +392,13 @@ def test_what_belongs_to_another_subject_stops_everything(lab: Path) -> None:
     shutil.copy(lab / "one/calibration/rig.json", lab / "one/session/rig.json")
     with pytest.raises(InputError, match="the rig of .*two/build, but it lies in a folder of"):
         erase(GONE, [lab])
+
+
+def test_a_name_from_before_the_form_came_is_told(lab: Path) -> None:
+    (lab / "one/session/restricted/pseudonym").write_text("BEFORE2\n")
+    remarks = erase(GONE, [lab], dry_run=True)["remarks"]
+    assert any("went by BEFORE2" in r and "facekit erase BEFORE2" in r for r in remarks)
+    assert not any("BEFORE2" in r for r in erase(STAYS[0], [lab], dry_run=True)["remarks"])
 
 
 def test_who_is_not_there_is_told(lab: Path) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import numpy as np
 import pytest
 
 from facekit.calibration.rigfile import load_rig
+from facekit.capture.pseudonym import drawn_pseudonym, keep_pseudonym
+from facekit.capture.session import SESSION_FILE
 from facekit.capture.sidecar import PSEUDONYM, Purpose
 from facekit.core.errors import InputError
 from facekit.core.files import StageKey, stage_run
+from facekit.core.folderlock import only_writer
 from facekit.dataset.bake.deformation import deformed
 from facekit.dataset.bake.mapfile import save_maps
 from facekit.dataset.displacementcode import decoded_displacement
@@ -147,10 +151,18 @@ def test_an_export_killed_after_a_shard_is_gone_on_with(
         assert any((out / "subjects").glob("*.h5"))
     (out / "subjects" / "AAAAAAA.0123abcd.part.h5").write_bytes(b"")
     export_hdf5(builds, out, ExportConfig(name="faces"))
-    (out / "subjects" / "AAAAAAA.0123abcd.part.h5").unlink()
+    assert not list(out.rglob("*.part*"))
     for path in clean.rglob("*"):
         if path.is_file():
             assert (out / path.relative_to(clean)).read_bytes() == path.read_bytes(), path
+
+
+def test_two_exports_do_not_write_one_dataset_at_once(make_subject: Make, tmp_path: Path) -> None:
+    build, out = make_subject("one", takes=("smile",)).build, tmp_path / "out"
+    with only_writer(out), ThreadPoolExecutor(1) as pool:
+        other = pool.submit(export_hdf5, [build], out, ExportConfig())
+        with pytest.raises(InputError, match="out: another process is writing there"):
+            other.result()
 
 
 def test_a_consent_that_does_not_cover_the_purpose_keeps_a_subject_back(
@@ -219,7 +231,20 @@ def test_no_name_path_or_metadata_goes_out(
             assert not [word for word in words if word in content], path
 
 
-def test_a_pseudonym_without_consent_follows_from_the_photographs_alone(
+def test_a_drawn_pseudonym_is_the_same_in_every_export_and_needs_no_photograph(
+    make_subject: Make, tmp_path: Path
+) -> None:
+    subject = make_subject("one")
+    before = drawn_pseudonym(subject.session)  # of the photographs: nothing was drawn yet
+    (subject.session.folder / SESSION_FILE).rename(tmp_path / "aside")
+    drawn = keep_pseudonym(subject.session.folder)  # as ingestion does, session.json coming last
+    (tmp_path / "aside").rename(subject.session.folder / SESSION_FILE)
+    first = export_hdf5([subject.build], tmp_path / "a", ExportConfig())
+    second = export_hdf5([subject.build], tmp_path / "b", ExportConfig())
+    assert list(first["subjects"]) == list(second["subjects"]) == [drawn] != [before]
+
+
+def test_an_older_session_without_consent_goes_by_its_photographs(
     make_subject: Make, tmp_path: Path
 ) -> None:
     subject = make_subject("one")

@@ -14,7 +14,7 @@ from facekit.core.facemodel.procedural import procedural_head
 from facekit.core.imaging.imageio import read_image
 from facekit.dataset.plan.commands import rig
 from facekit.dataset.plan.plan import plan_rig
-from facekit.dataset.plan.planned import PlanConfig, RigPlan, Skin
+from facekit.dataset.plan.planned import REFLECTANCE, PlanConfig, RigPlan, Skin
 from facekit.dataset.plan.regions import FACE, REGIONS, Region, exposed, region_of_vertices
 
 _QUICK = PlanConfig(megapixels=1.5, people=0, aperture=0.0)
@@ -92,11 +92,34 @@ def test_two_cameras_see_less_and_less_exactly(nine: RigPlan, pair: RigPlan) -> 
     assert "neck:" in said and "by no camera" in said
 
 
-def test_dark_skin_is_known_less_exactly(pair: RigPlan) -> None:
+def test_dark_skin_is_known_less_exactly_and_light_makes_up_for_it(pair: RigPlan) -> None:
     dark = plan_rig(replace(_QUICK, layout="pair", skin=Skin.DARK))
+    assert any("little light" in remark for remark in dark.remarks)
+    ratio = REFLECTANCE[Skin.FAIR] / REFLECTANCE[Skin.DARK]
+    lit = plan_rig(replace(_QUICK, layout="pair", skin=Skin.DARK, exposure=ratio))
+    assert not any("little light" in remark for remark in lit.remarks)
     for region in FACE:
-        assert dark.regions[region].sigma_mm > 1.3 * pair.regions[region].sigma_mm
+        fair = pair.regions[region].sigma_mm
+        assert 1.2 * fair < dark.regions[region].sigma_mm < 2.5 * fair
+        assert lit.regions[region].sigma_mm == pytest.approx(fair)
         assert dark.regions[region].seen_by_two == pair.regions[region].seen_by_two
+
+
+def test_a_reflectance_is_taken_before_the_name_of_a_skin(pair: RigPlan) -> None:
+    same = plan_rig(
+        replace(_QUICK, layout="pair", skin=Skin.DARK, reflectance=REFLECTANCE[Skin.FAIR])
+    )
+    assert same.regions[Region.NOSE].sigma_mm == pair.regions[Region.NOSE].sigma_mm
+    assert same.record()["reflectance"] == REFLECTANCE[Skin.FAIR]
+
+
+def test_a_quieter_sensor_helps_dark_skin_most() -> None:
+    def sigma(skin: Skin, noise: float) -> float:
+        config = replace(_QUICK, layout="pair", skin=skin, shot_noise=noise, read_noise=noise / 3)
+        return plan_rig(config).regions[Region.CHEEKS].sigma_mm
+
+    gain = {skin: sigma(skin, 0.0045) / sigma(skin, 0.001) for skin in (Skin.FAIR, Skin.DARK)}
+    assert gain[Skin.DARK] > gain[Skin.FAIR] > 1
 
 
 def test_a_mirrored_rig_makes_a_mirrored_plan(tmp_path: Path) -> None:
@@ -156,6 +179,8 @@ def test_settings_that_cannot_be_are_refused() -> None:
         ({"megapixels": 0.0}, "megapixels is 0"),
         ({"people": -1}, "people is -1"),
         ({"aperture": 0.1}, "aperture f/0.1"),
+        ({"reflectance": 0.0}, "reflectance is 0"),
+        ({"exposure": float("nan")}, "exposure is nan"),
     ):
         with pytest.raises(ConfigError, match=words):
             plan_rig(replace(_QUICK, **changes))  # type: ignore[arg-type]

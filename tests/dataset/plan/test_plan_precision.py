@@ -34,15 +34,16 @@ def _camera(yaw_deg: float, *, distance: float = 1000.0, focal_px: float = 4000.
 
 
 def _sigma(
-    yaws: tuple[float, ...], *, curvature: float = 0.0, blur: float = 0.0, distance: float = 1000.0
-) -> float:
+    yaws: tuple[float, ...], *, curvature: float = 0.0, blur: float = 0.0,
+    distance: float = 1000.0, dimness: float = 1.0,
+) -> float:  # fmt: skip
     rig = Rig(cameras=tuple(_camera(yaw, distance=distance) for yaw in yaws))
     sight = sight_of(rig, np.zeros((1, 3)), _UP, SurfaceQuery(_PLATE, _FACES))
     chosen = best_views(sight)
     found = sigma_mm(
         sight, chosen, footprint_of(sight, chosen),
         curvature=np.array([curvature]), blur_px=np.full((len(rig), 1), blur),
-        roughness=np.ones(1),
+        roughness=np.ones(1), dimness=np.full(1, dimness),
     )  # fmt: skip
     return float(found[0])
 
@@ -72,6 +73,7 @@ def test_more_cameras_a_finer_pixel_and_flatness_help_and_blur_does_not() -> Non
     assert _sigma((-12.0, 12.0), distance=2000.0) > 1.4 * base
     assert _sigma((-12.0, 12.0), curvature=0.3) > base
     assert _sigma((-12.0, 12.0), blur=1.0) > 1.2 * base
+    assert _sigma((-12.0, 12.0), dimness=4.0) == pytest.approx(2 * base)
 
 
 def test_a_wall_hides_what_lies_behind_it() -> None:

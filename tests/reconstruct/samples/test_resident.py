@@ -105,6 +105,26 @@ def test_a_mirrored_face_is_mirrored_in_picture_and_truth(
     assert (flipped.pixels[0] - mirrored).abs().max() < 0.01
 
 
+def test_maps_of_relief_are_left_out_where_nobody_asks(
+    samples: Sequence[Sample], face: FaceTensors
+) -> None:
+    """All else is the same: a network of coefficients learns nothing from them."""
+    rows, hidden = np.array([0, 1]), np.zeros(2, bool)
+    config = AugmentConfig(warp_px=1.0)
+    with_maps, without = (
+        ResidentSamples(list(samples), [0, 1], face, relief=relief).batch(  # type: ignore[arg-type]
+            rows, hidden, seed=2, augment=config
+        )
+        for relief in (True, False)
+    )
+    assert with_maps.displacement.shape == (2, 1, 256, 256)
+    for name, value in vars(without).items():
+        if name.startswith("displacement"):
+            assert value.shape == (2, 1, 0, 0)
+        else:
+            assert torch.equal(value.nan_to_num(), getattr(with_maps, name).nan_to_num()), name
+
+
 def test_chance_is_the_seed_s(resident: ResidentSamples) -> None:
     config = AugmentConfig(warp_px=1.0)
     rows, hidden = np.array([0, 1, 0]), np.array([False, False, True])

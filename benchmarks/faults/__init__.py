@@ -1,0 +1,1 @@
+"""Faults on purpose: damaged files, killed processes, full disks; nothing may be lost or wrong."""
