@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ..commandline import json_option, print_json
+
 _FOLDER = Path(".facekit-cluster")
 
 
@@ -36,7 +38,10 @@ _FOLDER = Path(".facekit-cluster")
     help="Address to listen at; the network's, so that other machines can join.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: one that is free.")
-def cluster(folder: Path, workers: int, gpu: int, memory: str | None, host: str, port: int) -> None:
+@json_option
+def cluster(
+    folder: Path, workers: int, gpu: int, memory: str | None, host: str, port: int, as_json: bool
+) -> None:
     """Start a scheduler, encrypted and with certificates, and workers; Ctrl-C ends them.
 
     Whoever can read the folder can run programs on every machine that has joined, as you.
@@ -50,7 +55,7 @@ def cluster(folder: Path, workers: int, gpu: int, memory: str | None, host: str,
         parse_memory(memory)
 
     def ready(file: Path) -> None:
-        click.echo(str(file))
+        _say(as_json, "scheduler", str(file))
         click.echo(
             f"facekit: listening; build with: facekit build-dataset SESSION... --scheduler {file}",
             err=True,
@@ -79,6 +84,7 @@ def cluster(folder: Path, workers: int, gpu: int, memory: str | None, host: str,
     help="For a scheduler that went to come back under the same file.",
 )
 @click.option("--print-slurm", is_flag=True, help="Print a script for sbatch instead.")
+@json_option
 def worker(
     file: Path,
     gpu: int,
@@ -86,12 +92,14 @@ def worker(
     memory: str | None,
     wait: str,
     print_slurm: bool,
+    as_json: bool,
 ) -> None:
     """Join the scheduler of FILE, on this or another machine, and do its jobs."""
     from .slurm import batch_script, parse_memory, parse_time
 
     if print_slurm:
-        click.echo(batch_script(file, gpu=gpu, lifetime=lifetime, memory=memory), nl=False)
+        script = batch_script(file, gpu=gpu, lifetime=lifetime, memory=memory)
+        _say(as_json, "script", script.removesuffix("\n"))
         return
     from .worker import WorkerConfig, work
 
@@ -101,6 +109,15 @@ def worker(
     if lifetime is not None:
         given["lifetime_s"] = parse_time(lifetime)
     asyncio.run(work(WorkerConfig(file=str(file), gpu=gpu, patience_s=parse_time(wait), **given)))
+    if as_json:
+        print_json({"worked_for": str(file)})
+
+
+def _say(as_json: bool, name: str, value: str) -> None:
+    if as_json:
+        print_json({name: value})
+    else:
+        click.echo(value)
 
 
 def _start(
