@@ -85,7 +85,7 @@ def _cause(result: Mapping[str, Any]) -> str:
         error = found["growth_se_percent"]
         if error is not None and found["growth_percent"] > error:
             return (
-                " What grows is the reading of `session.json` by each job; sessions of one person "
+                " What grows is the hashing of `session.json` in each job; sessions of one person "
                 f"have some {PER_SESSION} takes, and full-size takes cost hundreds of times more."
             )
     return ""
