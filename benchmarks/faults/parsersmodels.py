@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import scipy.io
-from numpy.typing import NDArray
 
 from ...core.facemodel.bfm import load_bfm
 from ...core.facemodel.bfmalbedo import BASE_FILE, MEAN_FILE, load_albedo_maps
@@ -19,7 +18,7 @@ from ...core.facemodel.flame import load_flame
 from ...core.facemodel.flameparts import flame_landmarks, flame_uv
 from ...core.facemodel.ict import load_ict
 from ...core.facemodel.load import load_face_model
-from ...core.facemodel.procedural import procedural_head
+from ...core.facemodel.thinned import ThinnedFace, thinned_face
 from ...reconstruct.checkpoint import load_deretouch, save_deretouch
 from ...reconstruct.networks.deretouch import DeretouchNet
 from ...reconstruct.train.board import LOG_FILE, read_log
@@ -64,23 +63,9 @@ def model_parsers() -> tuple[Parser, ...]:
 
 
 @cache
-def _face() -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return vertices, faces and landmarks of the built-in head's face, vertices thinned."""
-    head = procedural_head()
-    face = head.regions["face"].copy()
-    face[head.landmarks68] = True
-    kept = face[head.faces].any(axis=1) & head.regions["skin"][head.faces].all(axis=1)
-    cells = np.round(head.mean / _CELL_MM).astype(int)
-    _, first, cell = np.unique(cells, axis=0, return_index=True, return_inverse=True)
-    cell = cell.ravel()
-    faces = cell[head.faces[kept]]
-    whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2])
-    faces = faces[whole & (faces[:, 2] != faces[:, 0])]
-    used = np.unique(faces)
-    new = np.full(len(first), -1)
-    new[used] = np.arange(len(used))
-    landmarks = new[cell[head.landmarks68]]
-    return head.mean[first[used]], new[faces].astype(np.int32), landmarks.astype(np.int32)
+def _face() -> ThinnedFace:
+    """Return the face that all models here are of, made once in a process."""
+    return thinned_face(_CELL_MM)
 
 
 def _bfm(folder: Path) -> None:
@@ -169,7 +154,7 @@ def _flame_parts(folder: Path) -> None:
 
 
 def _read_flame_parts(root: Path) -> None:
-    faces = _face()[1]
+    faces = _face().faces
     for name in ("marks.npz", "marks.pkl"):
         flame_landmarks(root / name, faces)
     for name in ("uv.npz", "uv.obj"):

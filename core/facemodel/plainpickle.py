@@ -186,12 +186,7 @@ def read_pickle(path: Path, *, model: str) -> dict[str, Any]:
         The file is absent, too large, truncated, holds no dict, or asks for anything but
         arrays of numbers.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such file; give the path of {model}")
-    if path.stat().st_size > _MOST_BYTES:
-        raise ModelFileError(f"{path}: {path.stat().st_size / 1e9:.1f} GB: not {model}")
-    with path.open("rb") as stream:
-        found = _loaded(stream, path, model)
+    found = _read(path, model)
     if isinstance(found, PlainArray):  # numpy.save of a dict: an array of one object
         found = _only_item(found)
     if not isinstance(found, dict):
@@ -207,12 +202,7 @@ def read_pickled_array(path: Path, *, model: str) -> NDArray[Any]:
     ModelFileError
         As `read_pickle`.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such file; give the path of {model}")
-    if path.stat().st_size > _MOST_BYTES:
-        raise ModelFileError(f"{path}: {path.stat().st_size / 1e9:.1f} GB: not {model}")
-    with path.open("rb") as stream:
-        found = _loaded(stream, path, model)
+    found = _read(path, model)
     if not isinstance(found, (list, tuple)):
         return plain_array(found, model, path)
     numbers = [n if type(n) in (int, float) else plain_array(n, model, path) for n in found]
@@ -220,6 +210,15 @@ def read_pickled_array(path: Path, *, model: str) -> NDArray[Any]:
         return np.array(numbers)
     except (ValueError, OverflowError) as error:
         raise ModelFileError(f"{path}: {error}; that is not {model}") from error
+
+
+def _read(path: Path, model: str) -> Any:
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file; give the path of {model}")
+    if path.stat().st_size > _MOST_BYTES:
+        raise ModelFileError(f"{path}: {path.stat().st_size / 1e9:.1f} GB: not {model}")
+    with path.open("rb") as stream:
+        return _loaded(stream, path, model)
 
 
 def _loaded(stream: BinaryIO, path: Path, model: str) -> Any:
