@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from ..calibration.record import RESIDUALS_FILE, RESIDUALS_FORMAT, RESIDUALS_VERSION
 from ..calibration.rigfile import RIG_FILE
 from ..capture.session import Session
 from ..core.arrays import AnyFloats
-from ..core.errors import FacekitError
+from ..core.errors import FacekitError, SchemaError
 from ..core.files import read_json
 from ..core.geometry.camera import Rig
 from ..core.geometry.transform import Similarity
-from ..core.report import Block, Cell, Fold, Gallery, Missing, Section, Table, Text
+from ..core.report import Block, Cell, Fold, Gallery, Missing, Section, Status, Table, Text
 from .rig_accuracy import CalibrationAccuracy
 from .session_board import (
     board_blocks,
@@ -31,7 +32,6 @@ from .session_plots import (
 )
 from .session_verdict import calibration_result, gates, verdict_blocks
 
-RESIDUALS_FILE = "residuals.json"
 WEAK_CENTER_MM = 0.1  # of standard deviation: what a face at 1 m begins to show
 _CENTRE = "σ centre, mm"
 
@@ -88,7 +88,10 @@ def calibration_section(
 
 
 def _residual_blocks(folder: Path, rig: Rig) -> list[Block]:
-    residuals = read_residuals(folder / RESIDUALS_FILE, rig)
+    try:
+        residuals = read_residuals(folder / RESIDUALS_FILE, rig)
+    except SchemaError as error:
+        return [Text(text=f"{error}.", status=Status.NOTE)]
     if not residuals:
         return [Missing(what="Residuals of the calibration", how="facekit calibrate")]
     single = Gallery(
@@ -147,9 +150,17 @@ def read_residuals(path: Path, rig: Rig) -> dict[str, CameraResiduals]:
     """Read `residuals.json`: `cameras` -> name -> `xy`, `error` (N, 2), perhaps `kept` (N,).
 
     Cameras that the rig does not have are left out; an unreadable file counts as absent.
+
+    Raises
+    ------
+    SchemaError
+        It is of another version.
     """
     try:
-        cameras = read_json(path)["cameras"]
+        record = read_json(path)
+        if isinstance(record, dict) and "format" in record:
+            record = read_json(path, format_name=RESIDUALS_FORMAT, version=RESIDUALS_VERSION)
+        cameras = record["cameras"]
         found = {}
         for name in rig.names:
             entry = cameras.get(name)
@@ -160,6 +171,8 @@ def read_residuals(path: Path, rig: Rig) -> dict[str, CameraResiduals]:
             kept = np.array(entry.get("kept", [True] * len(xy)), dtype=bool)
             if len(error) == len(xy) == len(kept) and kept.any():
                 found[name] = CameraResiduals(xy=xy, error=error, kept=kept)
+    except SchemaError:
+        raise
     except (FacekitError, KeyError, TypeError, ValueError, AttributeError):
         return {}
     return found

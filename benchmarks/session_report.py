@@ -37,6 +37,7 @@ from ..core.report import (
     write_page,
 )
 from ..dataset.build import SUMMARY
+from ..dataset.erase.finding import PHOTOGRAPHS_MARK
 from .rig_accuracy import CalibrationAccuracy, calibration_error
 from .session_calibration import calibration_section
 from .session_cameras import cameras_section
@@ -140,15 +141,23 @@ def write_report(
             truth=made.truth, rig_accuracy=made.rig_accuracy,
         )  # fmt: skip
         sections.insert(1, compared)
-    sections, scale = fitted(sections, MOST_BYTES)
+    photographs = _photographs_of(made.session)
+    sections, scale = fitted(sections, MOST_BYTES - len(photographs))
     return write_page(
         out,
         title=made.session.name,
         subtitle=_subtitle(made),
         sections=sections,
+        marks={PHOTOGRAPHS_MARK: photographs},
         footer=f"facekit {__version__}. Lengths in mm; +x is the subject's left, +y up, "
         f"+z out of the face; the centre of the top-left pixel is (0.5, 0.5).{_said(scale)}",
     )
+
+
+def _photographs_of(session: Session) -> str:
+    """Return by what `facekit erase` knows the page: hashes, one of each take of the subject."""
+    takes = session.takes_of(TakeKind.SUBJECT)
+    return " ".join(take.shots[0].sha256 for take in takes if take.shots)
 
 
 def _said(scale: float) -> str:

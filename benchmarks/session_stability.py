@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import FacekitError
+from ..calibration.stability.stabilityrecord import STABILITY_FORMAT, STABILITY_VERSION
+from ..core.errors import FacekitError, SchemaError
 from ..core.files import read_json
 from ..core.report import Badge, Block, Cell, Missing, Section, Status, Table, Text
 
@@ -19,7 +20,8 @@ _STATUS = {
 def find_stability(*folders: Path | None) -> dict[str, Mapping[str, Any]]:
     """Return take -> record (docs/formats/stability.md) of all records found in the folders.
 
-    Either one file for all takes, or one in the folder of each.
+    Either one file for all takes, or one in the folder of each. In place of a file of another
+    version stands a record, by the name of its folder, that says so.
     """
     found: dict[str, Mapping[str, Any]] = {}
     for folder in folders:
@@ -29,7 +31,10 @@ def find_stability(*folders: Path | None) -> dict[str, Mapping[str, Any]]:
             if not path.is_file():
                 continue
             try:
-                values = read_json(path)
+                values = _read(path)
+            except SchemaError as error:
+                found[path.parent.name] = {"verdict": "not checked", "sentences": [str(error)]}
+                continue
             except FacekitError:
                 continue
             takes = values.get("takes") if isinstance(values, Mapping) else None
@@ -38,6 +43,14 @@ def find_stability(*folders: Path | None) -> dict[str, Mapping[str, Any]]:
             elif isinstance(values, Mapping) and "verdict" in values:
                 found[path.parent.name] = values
     return found
+
+
+def _read(path: Path) -> Any:
+    """Read a record; that of one take says nothing of its format."""
+    values = read_json(path)
+    if isinstance(values, Mapping) and "format" in values:
+        return read_json(path, format_name=STABILITY_FORMAT, version=STABILITY_VERSION)
+    return values
 
 
 def stability_section(records: Mapping[str, Mapping[str, Any]], *, has_rig: bool) -> Section:

@@ -1,7 +1,7 @@
 """Check takes against the rig's calibration, and repair the rig for those whose camera moved."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,12 +113,17 @@ def check_session(
             log.warning("%s: %s", take.id, error)
             continue
         records[take.id] = write_check(check, rig, out / take.id, take=take.id, repair=repair)
+    return save_stability(out, session.name, records)
+
+
+def save_stability(out: Path, session: str, records: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `out/stability.json`, the records of all takes; return what it says."""
     summary = {
         "format": STABILITY_FORMAT,
         "version": STABILITY_VERSION,
-        "session": session.name,
+        "session": session,
         "verdict": _joint([record["verdict"] for record in records.values()]),
-        "takes": records,
+        "takes": dict(records),
     }
     write_json(out / STABILITY_FILE, summary)
     return summary

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Floats, Floats32, Image
-from ..core.config import from_mapping
+from ..core.config import from_mapping, known_fields
 from ..core.errors import EstimationError, SchemaError
 from ..core.files import read_json, write_json
 from ..core.imaging.color import linear_from_srgb
@@ -213,7 +213,7 @@ def load_color(folder: Path) -> ColorCalibration:
 
 
 def _correction(entry: Mapping[str, Any], *, where: str) -> ColorCorrection:
-    correction = from_mapping(ColorCorrection, entry, where=where)
+    correction = from_mapping(ColorCorrection, known_fields(ColorCorrection, entry), where=where)
     numbers = np.array([*np.ravel(correction.matrix), *correction.black, correction.exposure])
     if np.shape(correction.matrix) != (3, 3) or not np.isfinite(numbers).all():
         raise SchemaError(f"{where}: camera {correction.camera}: expected a matrix of 3x3 numbers")

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ..core.arrays import Bools, Floats32, Image
-from ..core.config import from_mapping
+from ..core.config import from_mapping, known_fields
 from ..core.console import track
 from ..core.errors import InputError
 from ..core.files import read_json, sha256_file, write_json
@@ -240,7 +240,9 @@ def _load_measured(path: Path) -> dict[str, _Measured]:
         values = read_json(path, format_name=QUALITY_FORMAT, version=QUALITY_VERSION)
         return {
             shot["content"]: _Measured(
-                measure=from_mapping(Measure, shot["measure"], where=str(path)),
+                measure=from_mapping(
+                    Measure, known_fields(Measure, shot["measure"]), where=str(path)
+                ),
                 region=str(shot["region"]),
                 thumbnail=_unpacked(shot["thumbnail"]),
             )

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..core.arrays import Image
-from ..core.config import from_mapping
+from ..core.config import from_mapping, known_fields
 from ..core.errors import InputError, SchemaError
 from ..core.files import read_json, sha256_file, stays_inside, write_json
 from ..core.imaging.imageio import read_image
@@ -22,6 +22,8 @@ from ..core.imaging.imageio import read_image
 SESSION_FILE = "session.json"
 SESSION_FORMAT = "facekit-session"
 SESSION_VERSION = 1
+
+_Entry = TypeVar("_Entry")
 
 
 class TakeKind(StrEnum):
@@ -284,7 +286,10 @@ def load_session(folder: Path) -> Session:
         session = _session_from(folder, values, where=str(path))
     except (KeyError, TypeError, ValueError) as error:
         raise SchemaError(f"{path}: {error!r} is missing or of the wrong type") from error
+    _check_inside(folder, [camera.id for camera in session.cameras])
     for take in session.takes:
+        # results of a take lie in a folder called after it
+        _check_inside(folder, [take.id])
         for shot in take.shots:
             _check_inside(folder, [n for n in (shot.file, shot.mask, shot.companion) if n])
     return session
@@ -293,7 +298,7 @@ def load_session(folder: Path) -> Session:
 def _session_from(folder: Path, values: dict[str, Any], *, where: str) -> Session:
     takes = []
     for entry in values["takes"]:
-        shots = tuple(from_mapping(Shot, shot, where=where) for shot in entry["shots"])
+        shots = tuple(_read(Shot, shot, where=where) for shot in entry["shots"])
         takes.append(
             Take(
                 id=entry["id"],
@@ -307,15 +312,20 @@ def _session_from(folder: Path, values: dict[str, Any], *, where: str) -> Sessio
         folder=folder,
         name=values["name"],
         moved_camera=bool(values.get("moved_camera", False)),
-        cameras=tuple(from_mapping(CameraInfo, c, where=where) for c in values["cameras"]),
+        cameras=tuple(_read(CameraInfo, c, where=where) for c in values["cameras"]),
         takes=tuple(takes),
-        board=None if board is None else from_mapping(BoardSpec, board, where=where),
-        refused=tuple(from_mapping(Refusal, r, where=where) for r in values.get("refused", ())),
+        board=None if board is None else _read(BoardSpec, board, where=where),
+        refused=tuple(_read(Refusal, r, where=where) for r in values.get("refused", ())),
         notes=tuple(values.get("notes", ())),
     )
+
+
+def _read(kind: type[_Entry], values: Any, *, where: str) -> _Entry:
+    return from_mapping(kind, known_fields(kind, values), where=where)
 
 
 def _check_inside(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         if not stays_inside(name):
-            raise SchemaError(f"{folder / SESSION_FILE}: names {name}, which lies outside of it")
+            shown = ascii(name[:80])
+            raise SchemaError(f"{folder / SESSION_FILE}: names {shown}, which lies outside of it")

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core.config import from_mapping, load_yaml
 from ..core.errors import ConfigError, InputError, SchemaError
-from ..core.files import read_json, write_private_text, write_text
+from ..core.files import read_json, write_private_text
 
 CONSENT_FILE = "restricted/consent.json"
 CONSENT_FORMAT = "facekit-consent"
@@ -74,12 +74,15 @@ class Consent:
 
 
 def new_pseudonym() -> str:
-    """Draw a pseudonym of seven characters: one in 34 thousand million."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(7))
+    """Draw a pseudonym of seven characters, one in 26 thousand million; a digit: it is no word."""
+    while True:
+        name = "".join(secrets.choice(ALPHABET) for _ in range(7))
+        if not name.isalpha():
+            return name
 
 
 def write_consent_template(path: Path, *, today: datetime.date | None = None) -> Path:
-    """Write a form to fill in, with a fresh pseudonym.
+    """Write a form to fill in, with a fresh pseudonym, readable by its owner alone.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def write_consent_template(path: Path, *, today: datetime.date | None = None) ->
     if path.exists():
         raise InputError(f"{path}: is there already; give another name")
     date = today or datetime.date.today()
-    write_text(path, TEMPLATE.format(pseudonym=new_pseudonym(), today=date.isoformat()))
+    write_private_text(path, TEMPLATE.format(pseudonym=new_pseudonym(), today=date.isoformat()))
     return path
 
 

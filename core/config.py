@@ -51,6 +51,24 @@ def from_mapping(config_type: type[Config], values: Mapping[str, Any], *, where:
         raise ConfigError(f"{where}: {_first(error)}") from error
 
 
+def known_fields(config_type: type[Any], values: Any) -> Any:
+    """Return what a config class has fields for: records of a later minor version may tell more.
+
+    Settings of settings as well; what is no mapping is returned as it is, for `from_mapping` to
+    refuse.
+    """
+    if not isinstance(values, Mapping):
+        return values
+    names = {entry.name for entry in dataclasses.fields(config_type)}
+    known = {key: value for key, value in values.items() if key in names}
+    within = [key for key, value in known.items() if isinstance(value, Mapping)]
+    hints = typing.get_type_hints(config_type) if within else {}
+    for key in within:
+        if dataclasses.is_dataclass(hints[key]) and isinstance(hints[key], type):
+            known[key] = known_fields(hints[key], known[key])
+    return known
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; ConfigError when the file is absent or something else."""
     try:

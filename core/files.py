@@ -207,6 +207,11 @@ def stays_inside(name: str) -> bool:
     return fits and bool(parts[0]) and ".." not in parts
 
 
+def is_file_name(name: str) -> bool:
+    """Tell whether a name, with an ending, can be that of a file in a folder, and nothing else."""
+    return stays_inside(name) and "/" not in name and name != "." and len(name.encode()) < 200
+
+
 def sha256_file(path: Path) -> str:
     """Return the hex SHA-256 of the file's content."""
     with path.open("rb") as stream:

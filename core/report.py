@@ -10,7 +10,7 @@ views, by their hashes.
 import base64
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import resources
@@ -193,17 +193,27 @@ class Section:
 
 
 def write_page(
-    path: Path, *, title: str, sections: Sequence[Section], subtitle: str = "", footer: str = ""
-) -> Path:
-    """Write the page atomically; return `path`."""
-    page = render_page(title=title, sections=sections, subtitle=subtitle, footer=footer)
+    path: Path, *, title: str, sections: Sequence[Section], subtitle: str = "", footer: str = "",
+    marks: Mapping[str, str] | None = None,
+) -> Path:  # fmt: skip
+    """Write the page atomically; return `path`.
+
+    Parameters
+    ----------
+    marks : mapping of str to str, optional
+        What programs may ask the page for: name -> content of a `<meta>`.
+    """
+    page = render_page(
+        title=title, sections=sections, subtitle=subtitle, footer=footer, marks=marks
+    )
     write_text(path, page)
     return path
 
 
 def render_page(
-    *, title: str, sections: Sequence[Section], subtitle: str = "", footer: str = ""
-) -> str:
+    *, title: str, sections: Sequence[Section], subtitle: str = "", footer: str = "",
+    marks: Mapping[str, str] | None = None,
+) -> str:  # fmt: skip
     """Return the page as HTML text."""
     folder = resources.files(__package__).joinpath("templates")
     sources = {
@@ -222,7 +232,7 @@ def render_page(
     environment.filters["cell"] = _cell_text
     return environment.get_template("report.html.j2").render(
         title=title, subtitle=subtitle, footer=footer, sections=sections,
-        css=sources["report.css"],
+        css=sources["report.css"], marks=marks or {},
         policy=policy(page.html for section in sections for page in _pages(section.blocks)),
     )  # fmt: skip
 

@@ -20,6 +20,8 @@ MOST_OBJECTS = 20_000
 """Groups and datasets of a file; 300 captures have this many."""
 MOST_DEPTH = 5
 """Of names within names; the format has four."""
+MOST_NAME = 255
+"""Bytes of a name; those of the format have up to 64."""
 MOST_ATTRIBUTES = 64
 MOST_BYTES = 1 << 30
 """Of one dataset once read."""
@@ -101,12 +103,15 @@ def _census(file: h5py.File, path: Path) -> list[tuple[str, bool]]:
     found = [("/", True)]
     seen = {_place(file["/"].id)}
     waiting = [("", file["/"].id)]
+    # with those that are still to be visited: too many are told before most are opened
+    total = _counted(1, file["/"].id, path)
     while waiting:
         above, group = waiting.pop()
-        if len(found) + len(group) > MOST_OBJECTS:
-            raise SchemaError(f"{path}: more than {MOST_OBJECTS} objects")
         for raw in group:
             name = f"{above}/{raw.decode('utf-8', 'replace')}"
+            if len(raw) > MOST_NAME or not name.isprintable():
+                # it stands in messages: neither long nor able to turn their letters around
+                raise SchemaError(f"{path}: {ascii(name[:80])[1:-1]}: no name of an object")
             if group.links.get_info(raw).type != h5py.h5l.TYPE_HARD:
                 raise SchemaError(f"{path}: {name}: a link to somewhere else")
             thing = h5py.h5o.open(group, raw)
@@ -121,8 +126,16 @@ def _census(file: h5py.File, path: Path) -> list[tuple[str, bool]]:
             if is_group:
                 if name.count("/") >= MOST_DEPTH:
                     raise SchemaError(f"{path}: {name[:80]}: groups within groups without end")
+                total = _counted(total, thing, path)
                 waiting.append((name, thing))
     return found
+
+
+def _counted(total: int, group: h5py.h5g.GroupID, path: Path) -> int:
+    total += len(group)
+    if total > MOST_OBJECTS:
+        raise SchemaError(f"{path}: more than {MOST_OBJECTS} objects")
+    return total
 
 
 def _place(thing: Any) -> int:

@@ -72,17 +72,21 @@ def build_sessions(
     Raises
     ------
     InputError
-        Two sessions have one name; or nothing could be built, all for wrong inputs.
+        A session is given twice, or two have one name; or nothing could be built, all for wrong
+        inputs.
     EstimationError
         Nothing could be built.
     FacekitError
         As `groundtruth.check_build`, or the scheduler has gone.
     """
     check_build(config, where)
-    builds, failed = _builds(sources, out, config)
-    if shard is not None:
-        mine = {build.session.name for build in shard.of(builds)}
-        builds = [build for build in builds if build.session.name in mine]
+    twice = [path for path, n in Counter(one.session.resolve() for one in sources).items() if n > 1]
+    if twice:
+        raise InputError(f"{twice[0]}: the session is given twice")
+    readable, failed = _builds(sources, out, config)
+    # of those given, not of those that can be read: which these are may change between two parts
+    mine = [one.session for one in (sources if shard is None else shard.of(sources))]
+    builds = [readable[session] for session in mine if session in readable]
     tally = Tally()
     try:
         build_all(builds, where, tally=tally)
@@ -90,7 +94,7 @@ def build_sessions(
         for build in builds:
             if build.takes or build.failed:
                 build.finish()
-    reasons = dict(failed)
+    reasons = {str(session): failed[session] for session in mine if session in failed}
     for build in builds:
         for take, reason in build.failed.items():
             reasons[f"{build.session.name}/{take}"] = reason
@@ -115,9 +119,9 @@ def build_sessions(
 
 def _builds(
     sources: Sequence[Source], out: Path, config: GroundTruthConfig
-) -> tuple[list[SessionBuild], dict[str, str]]:
+) -> tuple[dict[Path, SessionBuild], dict[Path, str]]:
     """Return the builds of the sessions that can be read, and why others cannot."""
-    builds, failed = [], {}
+    builds, failed = dict[Path, SessionBuild](), dict[Path, str]()
     for source in sources:
         try:
             session = load_session(source.session)
@@ -126,17 +130,16 @@ def _builds(
             takes = wanted_takes(session, None)
             check_rig(session, rig)
         except EXPECTED as error:
-            failed[str(source.session)] = reason_of(error)
+            failed[source.session] = reason_of(error)
             continue
-        build = SessionBuild(
+        builds[source.session] = SessionBuild(
             session=session, rig=rig, out=out / session.name, config=config,
             wanted=takes, mine=takes, rig_file=rig_file,
         )  # fmt: skip
-        builds.append(build)
-    names = Counter(build.session.name for build in builds)
+    names = Counter(build.session.name for build in builds.values())
     for name, number in names.items():
         if number > 1:
-            folders = [str(b.session.folder) for b in builds if b.session.name == name]
+            folders = [str(b.session.folder) for b in builds.values() if b.session.name == name]
             raise InputError(
                 f"{' and '.join(folders)}: both sessions are called {name!r}, and would share a "
                 "folder; ingest one with another --name, or build them one by one"

@@ -100,7 +100,7 @@ def _record(prediction: Prediction, source: str | None) -> dict[str, Any]:
 
 def _arrays(path: Path) -> dict[str, Any]:
     """Return the arrays of an archive as `Prediction` has them."""
-    archive = load_archive(path, again=_AGAIN)
+    archive = load_archive(path, format_name=_FORMAT, version=_VERSION, again=_AGAIN)
     try:
         return surface_fields(archive) | {name: archive[name] for name in _OWN}
     except KeyError as error:

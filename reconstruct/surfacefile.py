@@ -60,7 +60,9 @@ def save_archive(
         np.savez_compressed(file, **every)
 
 
-def load_archive(path: Path, *, again: str) -> dict[str, NDArray[Any]]:
+def load_archive(
+    path: Path, *, format_name: str, version: int, again: str
+) -> dict[str, NDArray[Any]]:
     """Read all arrays of a file.
 
     Parameters
@@ -72,8 +74,19 @@ def load_archive(path: Path, *, again: str) -> dict[str, NDArray[Any]]:
     ------
     InputError
         It is absent or damaged.
+    SchemaError
+        It is not a `format_name` of this version.
     """
-    return read_npz(path, again=again)
+    arrays = read_npz(path, again=again)
+    found = str(arrays.get("format"))
+    if found != format_name:
+        raise SchemaError(f"{path}: not a {format_name} file (its format is {found!r:.60})")
+    if str(arrays.get("version")) != str(version):
+        raise SchemaError(
+            f"{path}: {format_name} version {arrays.get('version')!s:.40}, but this facekit "
+            f"reads version {version}; {again}"
+        )
+    return arrays
 
 
 def model_record(model: FaceModel, source: str | None) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def write_turntable(
     elif path.suffix.lower() == ".mp4":
         with atomic_path(path) as part:
             if not _write_mp4(part, swing, frames_per_second):
-                raise InputError(f"{path}: OpenCV cannot write MP4 here; ask for .gif")
+                raise InputError(f"{path}: OpenCV cannot write all of it here; ask for .gif")
     else:
         raise InputError(f"{path}: a turntable is a .gif or an .mp4")
     return path
@@ -114,4 +114,7 @@ def _write_mp4(path: Path, frames: Sequence[Bytes], frames_per_second: float) ->
     for frame in frames:
         writer.write(np.ascontiguousarray(frame[:height, :width, ::-1]))
     writer.release()
-    return path.is_file() and path.stat().st_size > 0
+    # the writer tells nobody of a full disk; what lists the frames comes last in the file
+    return path.is_file() and cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == len(
+        frames
+    )

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...core.arrays import Floats
 from ...core.errors import InputError
-from ...core.files import read_text
+from ...core.files import read_text, stays_inside
 from ..evaluation.predictions import LANDMARK_SUFFIXES, MESH_SUFFIXES, find_beside, read_points
 from ..evaluation.protocol import safe_id
 from ..metrics.crop import N_LANDMARKS
@@ -89,7 +89,7 @@ def list_items(data: Path, scans: dict[str, tuple[Path, Path]]) -> list[Item]:
         parts = PurePosixPath(line.strip().replace("\\", "/")).parts
         if not parts:
             continue
-        if len(parts) not in (2, 3) or ".." in parts:
+        if len(parts) not in (2, 3) or not stays_inside("/".join(parts)):
             raise InputError(f"{path}, line {number}: {line!r} is not [set/]scan/image.jpg")
         if parts[-2] not in scans:
             raise InputError(f"{path}, line {number}: there is no scan {parts[-2]!r}")

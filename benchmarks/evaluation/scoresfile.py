@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
+from ...core.config import known_fields
 from ...core.files import read_json, write_json
 from .casefile import numbers, plain
 from .leaderboards import Leaderboard
@@ -107,9 +108,9 @@ def write_scores(path: Path, head: Mapping[str, Any], scores: Sequence[CaseScore
 
 def table_of_head(head: Mapping[str, Any]) -> TextTable:
     """Return the table of a result as `scores.json` has it."""
-    metrics = tuple(Metric(**metric) for metric in head["metrics"])
+    metrics = tuple(Metric(**known_fields(Metric, metric)) for metric in head["metrics"])
     rows = [
-        Row(**{**row, "values": numbers(row["values"])})
+        Row(**{**known_fields(Row, row), "values": numbers(row["values"])})
         for row in (*head["rows"], *head.get("fixed_rows", ()))
     ]
     return own_table(f"{head['title']}: {head['method']}", rows, metrics)

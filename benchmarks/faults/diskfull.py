@@ -20,12 +20,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image as PillowImage
 
 from ...core.console import track
+from .bystage import by_stage
 from .gate import Gate
 from .trees import Tree, tree_of
 from .warm import Ended, run_command, run_here, run_work
@@ -70,10 +72,17 @@ class DiskFullFaults(Gate):
 
 def disk_full_faults(folder: Path, *, full: bool, seed: int) -> DiskFullFaults:
     """Fill the disk at 30 places of what each command writes; of the sample two at three."""
-    place = Workplace(folder, seed=seed)
-    names = _STAGES if full else _SAMPLED
-    return fill_disks(place, [place.stage(name) for name in names],
-                      offsets=_OFFSETS if full else _SAMPLE_OFFSETS, seed=seed)  # fmt: skip
+    work = partial(
+        _disks_of, folder=folder, offsets=_OFFSETS if full else _SAMPLE_OFFSETS, seed=seed
+    )  # fmt: skip
+    return by_stage(
+        work, _STAGES if full else _SAMPLED, what="full disks", jobs=None if full else 1
+    )  # fmt: skip
+
+
+def _disks_of(name: str, *, folder: Path, offsets: int, seed: int) -> DiskFullFaults:
+    place = Workplace(folder / name, seed=seed)
+    return fill_disks(place, [place.stage(name)], offsets=offsets, seed=seed)
 
 
 def fill_disks(

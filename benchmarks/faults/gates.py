@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -46,6 +46,12 @@ GATES: dict[str, GateEntry] = {
     "schemas": GateEntry(
         module="schemas", function="schema_faults", tries="files of older and newer versions"
     ),
+    "hostile": GateEntry(
+        module="hostile", function="hostile_faults", tries="HDF5, paths and pickles that mean harm"
+    ),
+    "metadata": GateEntry(
+        module="metadata", function="metadata_faults", tries="canaries beside the pixels, exported"
+    ),
     "erase": GateEntry(
         module="eraseprobes", function="erase_faults", tries="probes of an erased subject"
     ),
@@ -65,13 +71,17 @@ class FaultsConfig:
     gates: tuple[str, ...] = ()  # none named: all
 
 
-def run_gates(config: FaultsConfig, out: Path) -> dict[str, Any]:
+def run_gates(
+    config: FaultsConfig, out: Path, *, after: Callable[[dict[str, Any]], None] | None = None
+) -> dict[str, Any]:
     """Run gates one after the other; return their figures, JSON-able.
 
     Parameters
     ----------
     out : Path
         For scratch files, deleted again; inputs that failed are kept in `failed/`.
+    after
+        Told all figures so far each time that a gate has ended.
 
     Raises
     ------
@@ -85,6 +95,8 @@ def run_gates(config: FaultsConfig, out: Path) -> dict[str, Any]:
     for name in _chosen(config.gates):
         log.info("gate %s", name)
         result[name] = _run(name, config, out)
+        if after is not None:
+            after(result)
     result["passed"] = all(result[name]["passed"] for name in _chosen(config.gates))
     return result
 

@@ -12,10 +12,12 @@ import shutil
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...core.console import track
+from .bystage import by_stage
 from .gate import Gate
 from .trees import Tree, tree_of
 from .warm import Ended, run_command
@@ -56,9 +58,16 @@ class _Point:
 
 def kill_faults(folder: Path, *, full: bool, seed: int) -> KillFaults:
     """Kill every stage at 50 moments; of the sample the quick ones at two."""
-    place = Workplace(folder, seed=seed)
-    stages = place.stages() if full else [place.stage(name) for name in _SAMPLED]
-    return kill_stages(place, stages, points=_POINTS if full else _SAMPLE_POINTS, seed=seed)
+    names = [stage.name for stage in Workplace(folder).stages()] if full else _SAMPLED
+    work = partial(
+        _kills_of, folder=folder, points=_POINTS if full else _SAMPLE_POINTS, seed=seed
+    )  # fmt: skip
+    return by_stage(work, names, what="kills", jobs=None if full else 1)
+
+
+def _kills_of(name: str, *, folder: Path, points: int, seed: int) -> KillFaults:
+    place = Workplace(folder / name, seed=seed)
+    return kill_stages(place, [place.stage(name)], points=points, seed=seed)
 
 
 def kill_stages(place: Workplace, stages: Sequence[Stage], *, points: int, seed: int) -> KillFaults:

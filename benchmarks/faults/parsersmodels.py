@@ -22,7 +22,14 @@ from ...core.facemodel.thinned import ThinnedFace, thinned_face
 from ...reconstruct.checkpoint import load_deretouch, save_deretouch
 from ...reconstruct.networks.deretouch import DeretouchNet
 from ...reconstruct.train.board import LOG_FILE, read_log
-from ...reconstruct.train.state import load_weights, newest_sound, save_weights
+from ...reconstruct.train.state import (
+    Parts,
+    Progress,
+    load_weights,
+    newest_sound,
+    save_state,
+    save_weights,
+)
 from .mutate import BYTES
 from .mutateformats import ARCHIVE, NPY, PICKLE, SAFETENSORS
 from .mutatetext import JSON, TEXT
@@ -219,17 +226,23 @@ def _deretouch(folder: Path) -> None:
     save_deretouch(folder / "net.safetensors", DeretouchNet(width=2, size=32))
 
 
-def _training(folder: Path) -> None:
+def training_parts() -> Parts:
+    """Return the smallest network and its optimiser after one step."""
     import torch
 
-    from ...reconstruct.train.state import Parts, Progress, save_state
-
+    torch.manual_seed(0)
     net = torch.nn.Linear(3, 2)
     optimiser = torch.optim.Adam(net.parameters())
-    parts = Parts(modules={"net": net}, optimisers={"net": optimiser}, averages={},
-                  scaler=torch.amp.GradScaler("cpu", enabled=False))  # fmt: skip
+    net(torch.ones(1, 3)).sum().backward()
+    optimiser.step()
+    return Parts(modules={"net": net}, optimisers={"net": optimiser}, averages={},
+                 scaler=torch.amp.GradScaler("cpu", enabled=False))  # fmt: skip
+
+
+def _training(folder: Path) -> None:
+    parts = training_parts()
     save_state(folder / "state", parts, Progress(step=3), keep=2)
-    save_weights(folder / "best.safetensors", {"net": net})
+    save_weights(folder / "best.safetensors", parts.modules)
     lines = '{"step": 0, "terms": {"total": 0.2}, "rate": 0.1}\n{"after": 1, "validation": {}}\n'
     (folder / LOG_FILE).write_text(lines, encoding="utf-8")
 

@@ -276,19 +276,19 @@ def _journal(folder: Path) -> None:
 
 def _asset(folder: Path) -> None:
     (folder / "weights.bin").write_bytes(b"weights")
-    with _AssetsIn(folder):
+    with AssetsIn(folder):
         register_asset("hrn", {"weights.bin": folder / "weights.bin"}, source="weights.bin")
 
 
 def _read_asset(root: Path) -> None:
-    with _AssetsIn(root):
+    with AssetsIn(root):
         asset = load_asset("hrn")
         if asset is None:
             raise InputError("nothing is registered")
         asset.path.is_file()
 
 
-class _AssetsIn:
+class AssetsIn:
     """Let a folder be the one of the assets."""
 
     def __init__(self, folder: Path) -> None:

@@ -34,9 +34,9 @@ def result_parsers() -> tuple[Parser, ...]:
     """Return what reads results."""
     both = {"*.npz": ARCHIVE, "*.json": JSON}
     return (
-        Parser(name="prediction", make=_prediction,
+        Parser(name="prediction", make=make_prediction,
                read=lambda root: load_prediction(root, tiny_model()), damage=both),
-        Parser(name="multiview", make=_multiview,
+        Parser(name="multiview", make=make_multiview,
                read=lambda root: load_multiview(root, tiny_model()), damage=both),
         Parser(name="build", make=_build, read=_read_build, damage={"build/*.json": JSON}),
         Parser(name="people", make=_people, read=people_in, damage={"virtual.json": JSON}),
@@ -68,7 +68,8 @@ def _camera() -> Camera:
     return Camera(name="photograph", width=64, height=64, K=K, cam_from_world=pose)
 
 
-def _prediction(folder: Path) -> None:
+def make_prediction(folder: Path) -> None:
+    """Write a prediction of `tiny_model`."""
     made = Prediction(
         **_surfaces(), photograph="a.jpg", photograph_sha256="ab" * 32, method="fit",
         camera=_camera(), landmarks=np.ones((68, 2)), light=np.zeros((3, 9)), remarks=("none",),
@@ -77,7 +78,8 @@ def _prediction(folder: Path) -> None:
     save_prediction(folder, made)
 
 
-def _multiview(folder: Path) -> None:
+def make_multiview(folder: Path) -> None:
+    """Write a prediction of `tiny_model` from one view."""
     view = SeenView(
         name="cam00", file="a.jpg", sha256="ab" * 32, camera=_camera(), focal="rig", weight=1.0,
         landmarks=np.ones((68, 2)), light=np.zeros((3, 9)), residual_px=0.5, color_residual=None,

@@ -29,6 +29,7 @@ PRELOADED = (
     "facekit.reconstruct.train.deretouch", "facekit.reconstruct.samples.packing",
     "facekit.reconstruct.samples.rendered", "facekit.benchmarks.evaluation.evaluate",
     "facekit.benchmarks.session_report", "facekit.benchmarks.faults.lab",
+    "facekit.benchmarks.faults.warmhead",
 )  # fmt: skip
 """Modules that the server imports."""
 _THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -53,6 +53,7 @@ class Workplace:
     """What the stages begin with; each thing is made when it is first asked for."""
 
     def __init__(self, folder: Path, *, seed: int = 0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.seed = seed
 

@@ -14,11 +14,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...core.errors import FacekitError
 from ...dataset.samples import FaceDataset, Verify
+from .bystage import by_stage
 from .gate import Gate
 from .lab import PEOPLE, home_of
 from .trees import Tree, tree_of
@@ -28,6 +30,7 @@ from .workplace import Stage, Workplace
 _PAIRS, _SAMPLE_PAIRS = 20, 1
 _STAGES = ("ingest", "calibrate", "mesh", "export hdf5", "export files", "render", "train coarse")
 _SAMPLED = ("export hdf5",)
+_BESIDE = "a reader, an erasure"
 _REFUSED = ("another process", "another training")
 
 
@@ -60,16 +63,22 @@ class _Met:
 
 def writer_faults(folder: Path, *, full: bool, seed: int) -> WriterFaults:
     """Let two commands meet in each folder, 20 times; of the sample in one, once."""
-    place = Workplace(folder, seed=seed)
-    names = _STAGES if full else _SAMPLED
-    return writers_meet(place, [place.stage(name) for name in names],
-                        pairs=_PAIRS if full else _SAMPLE_PAIRS, seed=seed)  # fmt: skip
+    work = partial(_met_at, folder=folder, pairs=_PAIRS if full else _SAMPLE_PAIRS, seed=seed)
+    names = [*(_STAGES if full else _SAMPLED), _BESIDE]
+    return by_stage(work, names, what="two at once", jobs=None if full else 1)
+
+
+def _met_at(name: str, *, folder: Path, pairs: int, seed: int) -> WriterFaults:
+    place = Workplace(folder / name, seed=seed)
+    if name == _BESIDE:
+        return beside_a_writer(place, pairs=pairs, seed=seed)
+    return writers_meet(place, [place.stage(name)], pairs=pairs, seed=seed)
 
 
 def writers_meet(
     place: Workplace, stages: Sequence[Stage], *, pairs: int, seed: int
 ) -> WriterFaults:
-    """Let two runs of each stage meet so many times; then a reader, and an erasure."""
+    """Let two runs of each stage meet so many times."""
     chance = random.Random(seed)
     met: list[_Met] = []
     for stage in stages:
@@ -79,8 +88,18 @@ def writers_meet(
         for _ in range(pairs):
             pause = 0.5 * first.seconds * chance.random()
             met.append(_two_writers(place, stage, wanted, pause))
-    met += [_reader_and_writer(place) for _ in range(pairs)]
+    return _faults(met)
+
+
+def beside_a_writer(place: Workplace, *, pairs: int, seed: int) -> WriterFaults:
+    """Let a reader meet a writer so many times, and an erasure an export."""
+    chance = random.Random(seed)
+    met = [_reader_and_writer(place) for _ in range(pairs)]
     met += [_erased_at_work(place, 0.5 * chance.random()) for _ in range(pairs)]
+    return _faults(met)
+
+
+def _faults(met: Sequence[_Met]) -> WriterFaults:
     failures = [line for one in met for line in one.said]
     return WriterFaults(
         cases=len(met), failures=tuple(failures), torn=sum(bool(one.said) for one in met),

@@ -32,7 +32,7 @@ from ...core.arrays import Floats
 from ...core.console import track
 from ...core.errors import InputError
 from ...core.facemodel.model import FaceModel
-from ...core.files import read_json, write_json, write_text
+from ...core.files import is_file_name, read_json, write_json, write_text
 from ...core.geometry.camera import Camera, Rig
 from ...core.geometry.mesh import Mesh, subdivide_loop
 from ...core.geometry.meshio import save_mesh
@@ -141,12 +141,20 @@ def make_heads(data: Path, config: HeadsConfig, *, views: bool = True) -> None:
             _make_person(data, person, load_head(head), config, asked, views=views)
     everyone = [asdict(person) for person, _ in people] + others
     _join_landmarks(data, [entry["name"] for entry in everyone])
+    save_index(data, everyone, made_of=asked, notes=notes)
+
+
+def save_index(
+    data: Path, people: Sequence[Mapping[str, Any]], *, made_of: Mapping[str, Any],
+    notes: Sequence[str],
+) -> None:  # fmt: skip
+    """Write who a folder's people are, each with the fields of `Person`."""
     record = {
-        "format": _FORMAT, "version": _VERSION, "made_of": asked, "notes": list(notes),
+        "format": _FORMAT, "version": _VERSION, "made_of": dict(made_of), "notes": list(notes),
         "frame": "head: +x to the subject's left, +y up, +z out of the face; mm",
-        "subjects": everyone,
+        "subjects": list(people),
     }  # fmt: skip
-    write_json(index, record)
+    write_json(data / INDEX, record)
 
 
 def config_for(data: Path, settings: Mapping[str, str]) -> HeadsConfig:
@@ -206,6 +214,8 @@ def truth_files(data: Path, name: str) -> dict[str, Path]:
 
 def _people_of_record(index: Path, record: Mapping[str, Any]) -> list[Person]:
     try:
+        if not all(is_file_name(str(entry["name"])) for entry in record["subjects"]):
+            raise ValueError("a name that is none of a file")
         return [
             Person(
                 name=str(entry["name"]), kind=str(entry["kind"]), group=Group(entry["group"]),

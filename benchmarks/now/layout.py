@@ -15,7 +15,7 @@ import numpy as np
 
 from ...core.arrays import AnyFloats, Floats32
 from ...core.errors import InputError
-from ...core.files import read_text
+from ...core.files import read_text, stays_inside
 from ..evaluation.predictions import LANDMARK_SUFFIXES, find_beside, read_points
 from ..evaluation.protocol import safe_id
 from ..metrics.crop import N_LANDMARKS
@@ -67,7 +67,7 @@ def list_images(data: Path, chosen: str | None) -> list[Image]:
         parts = PurePosixPath(line.strip().replace("\\", "/")).parts
         if not parts:
             continue
-        if len(parts) < 3 or ".." in parts[-3:]:
+        if len(parts) < 3 or not stays_inside("/".join(parts)):
             raise InputError(
                 f"{path}, line {number}: {line!r} is not .../subject/challenge/image.jpg"
             )

@@ -81,9 +81,10 @@ class Guard:
         name, _, number = host.lower().rpartition(":")
         if number != str(port):
             return False
+        own = self.host.lower().strip("[]")
         if is_loopback(self.host):
-            return name in _LOOPBACK_NAMES
-        return name == self.host.lower() or self.host in ("0.0.0.0", "::")
+            return name in (*_LOOPBACK_NAMES, own, f"[{own}]")
+        return name in (own, f"[{own}]") or self.host in ("0.0.0.0", "::")
 
     def _has_key(self, path: str, headers: Headers, port: int) -> bool:
         wanted = _cookie_name(port)

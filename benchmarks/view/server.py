@@ -8,6 +8,7 @@ passes `guard.py` first, and the tunnel cannot be opened.
 import http.client
 import io
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -37,6 +38,24 @@ def check_host(host: str, *, i_know: bool) -> None:
         )
 
 
+def check_address(host: str) -> None:
+    """Refuse an address that this machine has not: viser would wait for ever.
+
+    Raises
+    ------
+    InputError
+        It has not, or the name is nobody's.
+    """
+    try:
+        family, kind, _, _, where = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.bind(where)
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"host {host}: not an address of this machine ({error}); use 127.0.0.1"
+        ) from error
+
+
 def start_server(*, host: str = "127.0.0.1", port: int = 8080) -> tuple[Any, str]:
     """Start a guarded viser server.
 
@@ -54,9 +73,12 @@ def start_server(*, host: str = "127.0.0.1", port: int = 8080) -> tuple[Any, str
 
     Raises
     ------
+    InputError
+        The address is none of this machine's.
     MissingDependencyError
         viser is not installed, or a version whose requests cannot be guarded.
     """
+    check_address(host)
     viser: Any = require("viser", extra="view")
     guard = Guard(host=host)
 
@@ -79,7 +101,8 @@ def start_server(*, host: str = "127.0.0.1", port: int = 8080) -> tuple[Any, str
         server.stop()
         raise
     server.gui.configure_theme(show_share_button=False, show_logo=False)
-    return server, f"http://{shown}:{server.get_port()}/?key={guard.key}"
+    named = f"[{shown}]" if ":" in shown else shown
+    return server, f"http://{named}:{server.get_port()}/?key={guard.key}"
 
 
 @contextmanager

@@ -194,15 +194,26 @@ def without_alpha(pixels: Image) -> Image:
 
 
 def write_image(path: Path, image: Image, *, quality: int = 97) -> None:
-    """Write uint8 or uint16 RGB or grey; the suffix chooses PNG, JPEG (`quality`) or TIFF."""
+    """Write uint8 or uint16 RGB or grey; the suffix chooses PNG, JPEG (`quality`) or TIFF.
+
+    Raises
+    ------
+    InputError
+        There is no such format of such pixels.
+    OSError
+        The file cannot be written, or not to its end.
+    """
     bgr = image if image.ndim == 2 else image[..., ::-1]
     options = {
         ".png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
         ".jpg": [cv2.IMWRITE_JPEG_QUALITY, quality],
     }.get(path.suffix.lower(), [])
+    # through memory: OpenCV's own writer says nothing of a disk that is full at a file's last bytes
+    is_made, content = cv2.imencode(path.suffix, np.ascontiguousarray(bgr), options)
+    if not is_made:
+        raise InputError(f"{path}: cannot be written as {path.suffix}")
     with atomic_path(path) as part:
-        if not cv2.imwrite(str(part), np.ascontiguousarray(bgr), options):
-            raise InputError(f"{path}: cannot write an image here")
+        part.write_bytes(content.tobytes())
 
 
 def _is_jpeg(path: Path) -> bool:

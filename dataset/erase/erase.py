@@ -18,6 +18,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from ...capture.sidecar import PSEUDONYM
 from ...capture.tombstones import ERASED_FILE, bury, erased_on
 from ...core.errors import InputError
 from ...core.files import clear_unfinished
@@ -26,8 +27,8 @@ from ..schema import NAME
 from .finding import Found, find
 from .journal import JOURNAL, Journal, open_journal
 from .locks import check_idle, check_nobody_in
-from .packs import without_person
-from .probes import draw_probes
+from .packs import rows_of, without_person
+from .probes import draw_from_rows, draw_probes
 from .rebuild import without_predictions, without_subject
 from .resumed import check_still_theirs
 from .search import Probes, Searched, search, walk
@@ -81,15 +82,10 @@ def erase(
     with ExitStack() as stack:
         for root in places if not dry_run else ():
             stack.enter_context(only_writer(root))  # one erasure at a time
-        journal = open_journal(places, pseudonym)
-        if journal is not None:
-            log.info("%s: going on with an erasure that was cut off", journal.path)
-            places = _outermost([*places, *journal.roots])
-        found = find(
-            pseudonym, places, known=None if journal is None else journal.identity,
-            listed=() if journal is None else journal.units, leave=_ours(places),
-        )  # fmt: skip
-        if not found.identity.is_known:
+        journal, found, places = _found(pseudonym, places)
+        if not found.is_known and (drawn := pseudonym.upper()) != pseudonym:
+            journal, found, places = _found(drawn, places)  # typed in small letters
+        if not found.is_known:
             return _nothing(pseudonym, places, dry_run=dry_run)
         if journal is not None:
             check_still_theirs(journal, found)
@@ -103,6 +99,21 @@ def erase(
         return _carry_out(journal, found)
 
 
+def _found(
+    pseudonym: str, places: tuple[Path, ...]
+) -> tuple[Journal | None, Found, tuple[Path, ...]]:
+    """Return the journal of a run that was cut off, what is found, and where to look."""
+    journal = open_journal(places, pseudonym)
+    if journal is not None:
+        log.info("%s: going on with an erasure that was cut off", journal.path)
+        places = _outermost([*places, *journal.roots])
+    found = find(
+        pseudonym, places, known=None if journal is None else journal.identity,
+        listed=() if journal is None else journal.units, leave=_ours(places),
+    )  # fmt: skip
+    return journal, found, places
+
+
 def _carry_out(journal: Journal, found: Found) -> dict[str, Any]:
     """Delete, rebuild and search what the journal says."""
     _clear(journal)
@@ -114,6 +125,8 @@ def _carry_out(journal: Journal, found: Found) -> dict[str, Any]:
     _to_disk(journal, rebuilt)  # before the journal goes
     searched = _searched(journal, found, dry_run=False)
     result = _told(journal, found, searched, rebuilt, dry_run=False)
+    if not journal.probes:
+        result["remarks"].append("no probe could be drawn: only names and texts were searched")
     if undeleted:
         result["remarks"] += undeleted
         result["erase"]["undeleted"] = len(undeleted)
@@ -160,7 +173,8 @@ def _beside(found: Found, roots: Sequence[Path]) -> set[Path]:
 
 
 def _nothing(pseudonym: str, roots: Sequence[Path], *, dry_run: bool) -> dict[str, Any]:
-    dates = [date for root in roots if (date := erased_on(root, pseudonym)) is not None]
+    spellings = {pseudonym, pseudonym.upper()}
+    dates = [date for root in roots for name in spellings if (date := erased_on(root, name))]
     if not dates:
         raise InputError(
             f"{', '.join(map(str, roots))}: nothing is known of a subject {pseudonym} here; give "
@@ -187,6 +201,9 @@ def _joined(
         journal.files += 1
         journal.n_bytes += file.lstat().st_size
     journal.probes |= draw_probes(found.units if first else new, rng)
+    for folder in found.packs - journal.packs:
+        with suppress(InputError):  # damaged: told when its rows are taken out
+            journal.probes |= draw_from_rows(rows_of(folder, found.identity.pseudonym), rng)
     journal.identity = found.identity
     journal.roots = roots if first else tuple(dict.fromkeys([*journal.roots, *roots]))
     journal.units |= new
@@ -250,9 +267,12 @@ def _to_disk(journal: Journal, rebuilt: Sequence[str]) -> None:
 
 def _searched(journal: Journal, found: Found, *, dry_run: bool) -> Searched:
     """Search the tree; of a dry run what would be left of it."""
-    leave = _ours(journal.roots) | (set(found.units) if dry_run else set())
+    going = {*found.units, *found.packs} if dry_run else set()
+    leave = _ours(journal.roots) | going
+    name = journal.identity.pseudonym
+    words = {name, name.lower()} if PSEUDONYM.fullmatch(name) else {name}
     searched = search(
-        journal.roots, Probes(journal.probes), {journal.identity.pseudonym},
+        journal.roots, Probes(journal.probes), words,
         hashes=journal.identity.photographs, leave=leave,
     )  # fmt: skip
     if dry_run:  # those would be written anew
@@ -262,6 +282,11 @@ def _searched(journal: Journal, found: Found, *, dry_run: bool) -> Searched:
             if not any(Path(text).is_relative_to(folder) for folder in lists)
         ]  # fmt: skip
     return searched
+
+
+def _doubtful(found: Found) -> set[str]:
+    """Return what only somebody who looks at it can tell, less what went with a folder."""
+    return {str(path) for path in found.doubtful if not found.covers(path)}
 
 
 def _told(
@@ -280,7 +305,7 @@ def _told(
             "probes_found": len(searched.probes),
             "found_in": searched.found,
         },
-        "mentions": searched.mentions,
+        "mentions": sorted({*searched.mentions, *_doubtful(found)}),
         "not_searched": searched.shut,
         "searched_files": searched.files,
         "searched_bytes": searched.n_bytes,

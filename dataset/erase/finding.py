@@ -2,8 +2,8 @@
 
 Whole folders go: sessions, builds, predictions, exports. They are known by what stands in them
 (`session.json`, `build.json`, hashes of photographs in `stage.json`), not by where they lie; files
-and folders that are called after the pseudonym go, too. What belongs to somebody else is never
-part of a folder that goes: the search stops with a sentence instead.
+and folders that are called after the pseudonym go, too, in capitals or not. What belongs to
+somebody else is never part of a folder that goes: the search stops with a sentence instead.
 """
 
 import html
@@ -22,7 +22,7 @@ from ..export.hdf5 import EXPORT_FILE
 from ..manifest import MANIFEST, ORIGINALS
 from ..stages import STAGES_FOLDER
 from .identity import SHARDS, Identity, People, identity_of, names_any, people_in
-from .packs import PACK_FILE, people_of_pack
+from .packs import PACK_FILE, check_pack, people_of_pack
 from .rebuild import CONTACT_SHEET, INDEXES
 from .search import walk
 
@@ -33,6 +33,10 @@ _PREPARED = "progress.json"  # in a folder of samples that a training prepared f
 _MOST_PATH = 4096
 _CALIBRATIONS = ("calibrate", "self_calibrate")  # of cameras: no surface, no picture
 _TITLE = re.compile(r"<title>(.*?)</title>", re.S)
+PHOTOGRAPHS_MARK = "facekit-photographs"
+"""Name of the `<meta>` by which a report tells the hashes of photographs that it is of."""
+_MARK = re.compile(rf'<meta name="{PHOTOGRAPHS_MARK}" content="([0-9a-f ]*)">')
+_PAGE_HEAD = 1 << 20  # characters that hold both
 
 
 @dataclass
@@ -49,7 +53,14 @@ class Found:
     """Folder with an index of predictions -> names of those that go."""
     runs: set[Path] = field(default_factory=set)
     """Trainings that saw the subject's data."""
+    doubtful: list[Path] = field(default_factory=list)
+    """What may be the subject's or somebody else's: named, not deleted."""
     remarks: list[str] = field(default_factory=list)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything of the subject: its own data, or rows and names of it."""
+        return self.identity.is_known or bool(self.units or self.datasets or self.packs)
 
     def covers(self, path: Path) -> bool:
         """Whether a path is or lies in something that goes."""
@@ -84,8 +95,6 @@ def find(
     if known is not None:
         identity = identity.with_all(known)
     found = Found(identity=identity, people=people, remarks=list(people.remarks))
-    if not identity.is_known:
-        return found
     for path in paths:
         if not path.is_symlink():
             _look(path, found)
@@ -95,13 +104,17 @@ def find(
     _drop_inner(found)
     _find_trainings(paths, found)
     _check(found, roots, paths, {*found.units, *listed})
+    if found.is_known and not identity.is_known:
+        found.remarks.append(
+            f"no session and no shard of {pseudonym} is here: only what bears its name is found"
+        )
     return found
 
 
 def _look(path: Path, found: Found) -> None:
     """Note what a single file or folder tells."""
     identity, name = found.identity, path.name
-    if _is_called_after(name, identity.pseudonym):
+    if _is_called_after(name, identity.pseudonym, known=identity.is_known):
         found.units[path] = "is called after the subject"
     elif name == SESSION_FILE and str(path.parent) in identity.sessions:
         found.units[path.parent] = "session"
@@ -118,20 +131,24 @@ def _look(path: Path, found: Found) -> None:
         _look_at_stage(path, found)
     elif name == PACK_FILE and identity.pseudonym in people_of_pack(path.parent):
         found.packs.add(path.parent)
-    elif path.suffix == ".html" and identity.titles:
+    elif path.suffix == ".html":
         _look_at_page(path, found)
     elif ORIGINALS in path.parts and path.stem in identity.photographs:
         found.units[path] = "original"
 
 
-def _is_called_after(name: str, pseudonym: str) -> bool:
+def _is_called_after(name: str, pseudonym: str, *, known: bool) -> bool:
     """Whether a name is the pseudonym, or begins with it as exports do.
 
-    Other names of subjects may be words that folders have, so that they tell nothing.
+    Other names of subjects may be words that folders have, so that they tell nothing. Nor does a
+    pseudonym without a digit in small letters, or of whom nothing else is known: README is one.
     """
-    if PSEUDONYM.fullmatch(pseudonym) is None:
+    n = len(pseudonym)
+    if PSEUDONYM.fullmatch(pseudonym) is None or (name[n:] and name[n] not in "._-"):
         return False
-    return name == pseudonym or (name.startswith(pseudonym) and name[len(pseudonym)] in "._-")
+    if pseudonym.isalpha():
+        return known and name[:n] == pseudonym
+    return name[:n].upper() == pseudonym
 
 
 def _look_at_stage(path: Path, found: Found) -> None:
@@ -155,10 +172,21 @@ def _look_at_stage(path: Path, found: Found) -> None:
 
 
 def _look_at_page(path: Path, found: Found) -> None:
-    title = _title_of(path)
-    if title in found.identity.titles:
+    """Note a report of the subject: what it says it is of counts before what it is called."""
+    head, identity = _head_of(path), found.identity
+    title = _title_of(head)
+    if marked := _MARK.search(head):
+        if identity.photographs & set(marked[1].split()):
+            found.units[path] = "report"
+    elif title in identity.titles:
         found.units[path] = "report"
-    elif any(name in title for name in found.identity.titles):
+    elif title in identity.shared_titles:
+        found.doubtful.append(path)
+        found.remarks.append(
+            f"{path}: its title is the name of a session of the subject, and of one of somebody "
+            "else, too; look at it, it is kept"
+        )
+    elif any(name in title for name in identity.titles):
         found.remarks.append(
             f"{path}: its title names a session of the subject; look at it, it is kept"
         )
@@ -175,7 +203,10 @@ def _add_prediction(folder: Path, found: Found) -> None:
 
 
 def is_build_of(path: Path, identity: Identity) -> bool:
-    """Whether a `build.json` is of a session of the subject."""
+    """Whether a `build.json` is of a session of the subject.
+
+    Where the session has been moved, by the photographs that its takes were made of.
+    """
     try:
         values = read_json(path)
     except InputError:
@@ -184,7 +215,10 @@ def is_build_of(path: Path, identity: Identity) -> bool:
     places = [path.parent / told] if isinstance(told, str) else []
     if not places or not places[0].exists():
         places.append(path.parent.parent / "session")  # where exports look for it, too
-    return any(str(place.resolve()) in identity.sessions for place in places)
+    if any(place.exists() for place in places):
+        return any(str(place.resolve()) in identity.sessions for place in places)
+    records = path.parent.rglob(STAGE_RECORD)
+    return any(names_any(record, identity.photographs) for record in records)
 
 
 def _lists(path: Path, pseudonym: str) -> bool:
@@ -198,12 +232,16 @@ def _lists(path: Path, pseudonym: str) -> bool:
         return False
 
 
-def _title_of(path: Path) -> str:
+def _head_of(path: Path) -> str:
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
-            found = _TITLE.search(stream.read(1 << 16))
+            return stream.read(_PAGE_HEAD)
     except OSError:
         return ""
+
+
+def _title_of(head: str) -> str:
+    found = _TITLE.search(head)
     return html.unescape(found[1]).strip() if found else ""
 
 
@@ -214,6 +252,8 @@ def _drop_inner(found: Found) -> None:
             del found.units[path]
     found.datasets = {path for path in found.datasets if not found.covers(path)}
     found.packs = {path for path in found.packs if not found.covers(path)}
+    for path in found.packs:
+        check_pack(path)  # before anything is deleted
 
 
 def _find_trainings(paths: Sequence[Path], found: Found) -> None:

@@ -18,6 +18,7 @@ from ..seal import check_seal
 
 SHARDS = "subjects"
 """Folder of a dataset that holds a file for each subject."""
+_LISTS = ("photographs", "originals", "sessions", "titles", "shared_titles")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class Identity:
     """Resolved paths of the session folders, there or erased already."""
     titles: frozenset[str] = frozenset()
     """Names of those sessions that no session of another subject has: pages bear them."""
+    shared_titles: frozenset[str] = frozenset()
+    """Names of those sessions that sessions of other subjects have, too."""
 
     @property
     def is_known(self) -> bool:
@@ -47,6 +50,7 @@ class Identity:
             originals=self.originals | other.originals,
             sessions=self.sessions | other.sessions,
             titles=self.titles | other.titles,
+            shared_titles=self.shared_titles | other.shared_titles,
         )
 
 
@@ -95,6 +99,7 @@ def identity_of(pseudonym: str, people: People) -> Identity:
                 pseudonym=pseudonym, photographs=originals, originals=originals,
                 sessions=frozenset([str(folder.resolve())]),
                 titles=frozenset({session.name} - foreign - {""}),
+                shared_titles=frozenset({session.name} & foreign - {""}),
             )
         )  # fmt: skip
     for folder, subjects in people.datasets.items():
@@ -151,19 +156,14 @@ def _hashes_in(shard: Path) -> tuple[frozenset[str], frozenset[str]]:
 
 def to_json(identity: Identity) -> dict[str, object]:
     """Return an identity as JSON keeps it."""
-    lists: dict[str, object] = {
-        name: sorted(getattr(identity, name))
-        for name in ("photographs", "originals", "sessions", "titles")
-    }
+    lists: dict[str, object] = {name: sorted(getattr(identity, name)) for name in _LISTS}
     return {"pseudonym": identity.pseudonym, **lists}
 
 
 def from_json(values: dict[str, Sequence[str]]) -> Identity:
     """Return the identity that `to_json` wrote."""
-    lists = {
-        name: frozenset(map(str, values[name]))
-        for name in ("photographs", "originals", "sessions", "titles")
-    }
+    given = {"shared_titles": (), **values}  # a run of an older facekit did not tell them
+    lists = {name: frozenset(map(str, given[name])) for name in _LISTS}
     return Identity(pseudonym=str(values["pseudonym"]), **lists)
 
 

@@ -107,6 +107,8 @@ def _from_json(values: dict[str, Any]) -> Journal:
 def _check(journal: Journal, path: Path) -> None:
     """Refuse places that lead out of the folders that were given: links made meanwhile, too."""
     for place in (*journal.units, *journal.datasets, *journal.packs, *journal.predictions):
+        if "\0" in str(place):  # which no path can hold
+            raise SchemaError(f"{path}: names {str(place)[:80]!a}, which is no path")
         # of a unit the folder that it lies in: it may be a link itself
         real = place.parent.resolve() / place.name
         if ".." in place.parts or not any(

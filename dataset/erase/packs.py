@@ -6,19 +6,25 @@ the rows of others stay as they are, to the byte.
 """
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import InputError
+from ...core.errors import InputError, SchemaError
 from ...core.files import atomic_folder, read_json, write_json
 from ...core.npzfile import read_npy
 
 PACK_FILE = "packed.json"
+PACK_FORMAT, PACK_VERSION = "facekit-packed", 1
 _PEOPLE = "people.json"
 _PER_SAMPLE = ("image", "mask", "landmarks", "K", "cam_from_head", "take")
+_PER_TAKE = (
+    "has_truth", "vertices", "support", "identity", "expression", "displacement",
+    "displacement_valid",
+)  # fmt: skip
 _KEPT = "kept-"  # a part that is to take the place of an older one
 
 
@@ -33,6 +39,49 @@ def people_of_pack(folder: Path) -> set[str]:
     return people
 
 
+def check_pack(folder: Path) -> None:
+    """Refuse samples of which it is not known which rows are a person's.
+
+    A header that is damaged says nothing against them.
+
+    Raises
+    ------
+    InputError
+        There is an array that this version does not have.
+    SchemaError
+        They are of another version.
+    """
+    known = {*_PER_SAMPLE, *_PER_TAKE}
+    for path in sorted(folder.glob("part-*/*.npy")):
+        if path.stem not in known:
+            raise InputError(
+                f"{path}: not known to this facekit, and may hold the subject; erase with the "
+                "facekit that packed it, or delete the folder of samples"
+            )
+    try:
+        read_json(folder / PACK_FILE, format_name=PACK_FORMAT, version=PACK_VERSION)
+    except SchemaError:
+        raise
+    except InputError:
+        return
+
+
+def rows_of(folder: Path, person: str) -> Iterator[bytes]:
+    """Yield the pixels of a person's samples, each as it lies in its array's file.
+
+    Raises
+    ------
+    InputError
+        A part is damaged.
+    """
+    for part in sorted(folder.glob("part-*")):
+        people = read_json(part / _PEOPLE) if (part / _PEOPLE).is_file() else []
+        rows = [row for row, who in enumerate(people) if who == person]
+        if rows:
+            images = read_npy(part / "image.npy", mapped=True, again="delete it")
+            yield from (images[row].tobytes() for row in rows if row < len(images))
+
+
 def without_person(folder: Path, person: str) -> list[Path]:
     """Take a person out of packed samples; may be cut off and run again.
 
@@ -44,8 +93,11 @@ def without_person(folder: Path, person: str) -> list[Path]:
     Raises
     ------
     InputError
-        A part is damaged.
+        A part is damaged, or as `check_pack`.
+    SchemaError
+        As `check_pack`.
     """
+    check_pack(folder)
     changed = []
     for left in folder.glob(f".{_KEPT}*"):
         shutil.rmtree(left)  # half written

@@ -61,6 +61,11 @@ def draw_probes(units: Iterable[Path], rng: random.Random) -> set[bytes]:
     return probes if len(probes) <= MOST else set(rng.sample(sorted(probes), MOST))
 
 
+def draw_from_rows(rows: Iterable[bytes], rng: random.Random) -> set[bytes]:
+    """Draw probes from parts of files that stay, such as rows of an array."""
+    return {probe for row in rows for probe in _drawn(row, rng, _LEAST_DIFFERENT)}
+
+
 def probes_of(path: Path, rng: random.Random) -> set[bytes]:
     """Draw probes from one file; none where nothing in it is the subject's alone."""
     pieces_of = _PIECES.get(path.suffix.lower())

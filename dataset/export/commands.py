@@ -36,6 +36,9 @@ PURPOSES = ("research", "publication", "commercial", "sharing")
     "--step", type=click.IntRange(1), help="Texels between vertices of the detailed mesh [2]."
 )
 @click.option("--purpose", type=click.Choice(PURPOSES), help="What it is for [research].")
+@click.option(
+    "--no-person", is_flag=True, help="Whoever has no consent form is none: a bust, a mannequin."
+)
 @click.option("--licence", help="Stands in the dataset; unstated by default.")
 @config_options
 @json_option
@@ -48,6 +51,7 @@ def export(
     frame: str | None,
     step: int | None,
     purpose: str | None,
+    no_person: bool,
     licence: str | None,
     config_file: Path | None,
     assignments: Sequence[str],
@@ -56,10 +60,10 @@ def export(
     """Write the results of build folders as a dataset, as meshes and images, or both.
 
     Needs at least one of --hdf5, --facescape and --files. A subject whose consent does not
-    cover the purpose is refused and named; exit code 3 where something was left out, 2 where
-    nothing could be written. Running it again keeps what has not changed.
+    cover the purpose, or who has given none, is refused and named; exit code 3 where something
+    was left out, 2 where nothing could be written. Running it again keeps what has not changed.
 
-    Settings of --config and --set are those of the HDF5 dataset: purpose, licence, name,
+    Settings of --config and --set are those of the HDF5 dataset: purpose, no_person, licence, name,
     normals, image_px.
     """
     if dataset is None and facescape is None and file_folder is None:
@@ -69,14 +73,18 @@ def export(
     from .files import FileFormat, FilesConfig, export_facescape, export_files
     from .hdf5 import ExportConfig, export_hdf5
 
-    config = settings(ExportConfig, config_file, assignments, purpose=purpose, licence=licence)
+    config = settings(
+        ExportConfig, config_file, assignments, purpose=purpose, no_person=no_person or None,
+        licence=licence,
+    )  # fmt: skip
+    who: dict[str, Any] = {"purpose": config.purpose, "no_person": config.no_person}
     result: dict[str, Any] = {}
     if dataset is not None:
         result["hdf5"] = export_hdf5(builds, dataset, config)
     if facescape is not None:
-        result["facescape"] = export_facescape(builds, facescape, purpose=config.purpose)
+        result["facescape"] = export_facescape(builds, facescape, **who)
     if file_folder is not None:
-        how = settings(FilesConfig, None, (), purpose=config.purpose, frame=frame, step=step)
+        how = settings(FilesConfig, None, (), frame=frame, step=step, **who)
         wanted = [FileFormat(name) for name in formats or ("obj", "png16", "albedo")]
         result["files"] = export_files(builds, file_folder, wanted, how)
     for kind, told in result.items():

@@ -65,6 +65,7 @@ class FilesConfig:
     frame: Frame = Frame.WORLD
     step: int = 2  # texels of the displacement between vertices of the detailed mesh
     purpose: Purpose = Purpose.RESEARCH  # a consent that does not cover it keeps a subject back
+    no_person: bool = False  # whoever has no consent form is none: a bust, a mannequin
 
 
 def export_files(
@@ -107,12 +108,13 @@ def export_files(
         write_json(folder / TAKE_FILE, about)
         return [path.name for path in written] + [TAKE_FILE]
 
-    return _each_take(gather(builds, config.purpose), out, write)
+    return _each_take(gather(builds, config.purpose, no_person=config.no_person), out, write)
 
 
 def export_facescape(
-    builds: Sequence[Path], out: Path, *, purpose: Purpose = Purpose.RESEARCH
-) -> dict[str, Any]:
+    builds: Sequence[Path], out: Path, *, purpose: Purpose = Purpose.RESEARCH,
+    no_person: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Write folders as FaceScape TU has them, see `facescape.py`; needs the scans (`mesh.ply`).
 
     Returns
@@ -130,7 +132,7 @@ def export_facescape(
         mesh, textures = _mesh(registered, shape), textures_of(registered, maps)
         return {"clipped_texels": write_facescape(out, subject, one.name, mesh, textures, relief)}
 
-    return _each_take(gather(builds, purpose), out, write)
+    return _each_take(gather(builds, purpose, no_person=no_person), out, write)
 
 
 def placed(registered: Registered, points: Any, frame: Frame) -> Any:

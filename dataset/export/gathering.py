@@ -37,8 +37,8 @@ class Gathered:
 
 
 def gather(
-    builds: Sequence[Path], purpose: Purpose, *, shards: Path | None = None,
-    today: datetime.date | None = None,
+    builds: Sequence[Path], purpose: Purpose, *, no_person: bool = False,
+    shards: Path | None = None, today: datetime.date | None = None,
 ) -> Gathered:  # fmt: skip
     """Read build folders and sort their takes by subject.
 
@@ -47,6 +47,8 @@ def gather(
 
     Parameters
     ----------
+    no_person : bool
+        See `subject_of`.
     shards : Path, optional
         Where an earlier export may have left shards of those who may not go out any more.
 
@@ -65,7 +67,8 @@ def gather(
         try:
             source = load_source(build)
             left = _left_shard(pseudonym_of(source.session), shards)
-            subject = _known(subject_of(source.session, purpose, today=today), list(found))
+            subject = subject_of(source.session, purpose, no_person=no_person, today=today)
+            subject = _known(subject, list(found))
         except EXPECTED as error:
             refused[str(build)] = reason_of(error) + left
             continue

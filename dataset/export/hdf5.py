@@ -48,7 +48,7 @@ EXPORT_FILE = "export.json"
 EXPORT_FORMAT = "facekit-export"
 EXPORT_VERSION = 1
 NO_LICENCE = "not stated: internal use"
-_MADE = 1  # what is made of a take: a change makes older shards stale
+_MADE = 2  # what is made of a take: a change makes older shards stale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,7 @@ class ExportConfig:
     """How a dataset is made."""
 
     purpose: Purpose = Purpose.RESEARCH  # a consent that does not cover it keeps a subject back
+    no_person: bool = False  # whoever has no consent form is none: a bust, a mannequin
     licence: str = NO_LICENCE  # stands in LICENSE and in every shard
     name: str = ""  # of the dataset; its folder's by default
     normals: bool = True  # two thirds of a shard's bytes; they follow from the other maps
@@ -117,7 +118,7 @@ def export_hdf5(builds: Sequence[Path], out: Path, config: ExportConfig) -> dict
     """
     if config.image_px < 16:
         raise InputError(f"image_px: {config.image_px}, but photographs need 16 px and more")
-    gathered = gather(builds, config.purpose, shards=out / "subjects")
+    gathered = gather(builds, config.purpose, no_person=config.no_person, shards=out / "subjects")
     out.mkdir(parents=True, exist_ok=True)
     with in_use(out), only_writer(out):
         return _export(gathered, out, config)

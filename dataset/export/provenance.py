@@ -35,12 +35,20 @@ def stages_of(folders: Sequence[Path]) -> dict[str, Any]:
     return found
 
 
-def stages_json(folders: Sequence[Path], **facts: Any) -> str:
+def stages_json(
+    folders: Sequence[Path], *, renamed: Mapping[str, str] | None = None, **facts: Any
+) -> str:
     """Return the stages, and further facts of the take, as JSON of at most `MOST_BYTES`.
 
     Where they are too long, results go first, then settings.
+
+    Parameters
+    ----------
+    renamed : mapping of str to str, optional
+        Name of a camera -> what it is called in the dataset.
     """
-    stages = stages_of(folders)
+    names = {old: new for old, new in (renamed or {}).items() if old != new}
+    stages = _renamed(stages_of(folders), names) if names else stages_of(folders)
     for left_out in ((), ("results",), ("results", "config"), ("results", "config", "inputs")):
         kept = {
             stage: {key: value for key, value in record.items() if key not in left_out}
@@ -50,6 +58,20 @@ def stages_json(folders: Sequence[Path], **facts: Any) -> str:
         if len(text.encode()) <= MOST_BYTES:
             return text
     return json.dumps({**facts, "stages": sorted(stages)[:100]}, allow_nan=False)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Replace whole words by others, in keys and texts at any depth."""
+    if isinstance(value, dict):
+        return {_renamed(key, names): _renamed(entry, names) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_renamed(entry, names) for entry in value]
+    if not isinstance(value, str):
+        return value
+    either = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    return re.sub(
+        rf"(?<![A-Za-z0-9])(?:{either})(?![A-Za-z0-9])", lambda found: names[found[0]], value
+    )
 
 
 def config_of(folders: Sequence[Path]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """One take of a build folder as the record that a shard keeps."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ MOST_SIGMA_MM = 1000.0
 _UNNAMED = re.compile(r"(take|shot|t)?[-_ ]*\d+", re.IGNORECASE)
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 _MOST_NAME = 64
+_LEAST_SERIAL = 4  # characters; a serial "01" is part of many a name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ def capture_record(
     """
     mm_from_world = _millimetres(results.registered)
     cameras = [camera.moved(mm_from_world) for camera in results.rig]
-    names = safe_names([camera.name for camera in cameras])
+    names = camera_names(session, [camera.name for camera in cameras])
     shots = [take.shot(camera.name) for camera in cameras]
     if not any(shots):
         raise InputError(f"{session.folder}: take {take.id} has no photograph of the rig's cameras")
@@ -111,7 +112,11 @@ def capture_record(
             "session": session_token(session),
             "capture_sha256": sha256_of(sorted(shot.sha256 for shot in take.shots)),
             "status": "complete",
-            "stages_json": stages_json(results.stage_folders, **facts),
+            "stages_json": stages_json(
+                results.stage_folders,
+                renamed={c.name: new for c, new in zip(cameras, names, strict=True)},
+                **facts,
+            ),
         },
         data=data,
         data_attributes=attributes,
@@ -122,6 +127,30 @@ def session_token(session: Session) -> str:
     """Return what stands for a session: a hash, since its name may tell who is in it."""
     subject = [take for take in session.takes if take.kind is TakeKind.SUBJECT]
     return hash_of(sorted(shot.sha256 for take in subject for shot in take.shots))
+
+
+def camera_names(session: Session, names: Sequence[str]) -> list[str]:
+    """Return what a rig's cameras are called in a shard: a number where the name tells a serial.
+
+    Where files lie without order, ingestion calls cameras by the serial numbers in them.
+    """
+    serials = {text for camera in session.cameras for text in (camera.serial, camera.lens_serial)}
+    told = {plain for serial in serials if serial and (plain := _plain(serial))}
+    return safe_names(
+        [
+            f"camera{number:02d}" if _tells(_plain(name), told) else name
+            for number, name in enumerate(names, start=1)
+        ]
+    )
+
+
+def _tells(name: str, serials: Collection[str]) -> bool:
+    """Whether a name is a serial number, or holds one that is too long to stand there by chance."""
+    return any(s == name or (len(s) >= _LEAST_SERIAL and s in name) for s in serials)
+
+
+def _plain(text: str) -> str:
+    return _UNFIT.sub("", text).replace("_", "").replace("-", "").lower()
 
 
 def safe_names(names: Sequence[str]) -> list[str]:

@@ -30,22 +30,29 @@ class Subject:
 
 
 def subject_of(
-    session: Session, purpose: Purpose, *, today: datetime.date | None = None
-) -> Subject:
+    session: Session, purpose: Purpose, *, no_person: bool = False,
+    today: datetime.date | None = None,
+) -> Subject:  # fmt: skip
     """Return the subject of a session who may be exported for this purpose.
+
+    Parameters
+    ----------
+    no_person : bool
+        Where no consent is kept nobody is shown who could give one: a bust, a mannequin.
 
     Raises
     ------
     InputError
         The consent does not cover the purpose, was withdrawn, or its time is over; or there is
-        none, and the purpose is other than research on photographs of a person.
+        none, and a person was photographed.
     """
     path = session.folder / CONSENT_FILE
     if not path.is_file():
-        if purpose is not Purpose.RESEARCH and not session.truth_folder.is_dir():
+        if not no_person and not session.truth_folder.is_dir():
             raise InputError(
-                f"{session.folder}: no consent is kept here, so that it can be exported for "
-                f"research alone, not for {purpose}; add one with `facekit ingest --subject`"
+                f"{session.folder}: no consent is kept here; add the subject's form with "
+                "`facekit ingest --subject`, or export with --no-person what shows a bust or a "
+                "mannequin"
             )
         return Subject(pseudonym=drawn_pseudonym(session), consent_id=NO_CONSENT)
     consent = load_consent(session.folder)

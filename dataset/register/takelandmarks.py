@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...capture.masks import read_mask
 from ...capture.session import Session, Shot, Take
 from ...core.arrays import Bools, Bytes, Floats, Image
-from ...core.errors import EstimationError, InputError
+from ...core.errors import EstimationError, SchemaError
 from ...core.facemodel.landmark_opencv import OpencvDetector
 from ...core.facemodel.landmark_schemes import Scheme
 from ...core.facemodel.landmark_table import LandmarkTable
@@ -348,13 +348,18 @@ def load_landmarks(path: Path) -> TakeLandmarks:
     Raises
     ------
     InputError
-        Absent, cut short, or of another version.
+        Absent, or cut short.
+    SchemaError
+        Of another version.
     """
     again = "build the take again"
     archive = read_npz(path, again=again)
     check_arrays(path, archive, _FIELDS, again=again)
     if int(archive["version"]) != _FILE_VERSION:
-        raise InputError(f"{path}: of another version; {again}")
+        raise SchemaError(
+            f"{path}: landmarks of version {int(archive['version'])}, but this facekit reads "
+            f"version {_FILE_VERSION}; {again}"
+        )
     arrays: dict[str, Any] = {name: archive[name] for name in _ARRAYS}
     return TakeLandmarks(
         cameras=tuple(str(name) for name in archive["cameras"]),

@@ -22,10 +22,10 @@ from ...core.files import atomic_folder, clear_unfinished, read_json, write_json
 from ...core.folderlock import only_writer
 from ...core.jobs import each_apart
 from ...core.npzfile import read_npy
+from ...dataset.erase.packs import PACK_FILE, PACK_FORMAT, PACK_VERSION
 from .sample import Sample, Source, Truth
 
-FORMAT, VERSION = "facekit-packed", 1
-HEADER = "packed.json"
+FORMAT, VERSION, HEADER = PACK_FORMAT, PACK_VERSION, PACK_FILE
 _MASK_SHARE = 2  # masks are stored so many times smaller
 _PER_TAKE: dict[str, type[np.generic]] = {
     "vertices": np.float32, "support": np.float16, "identity": np.float32,

@@ -93,8 +93,7 @@ def render_dataset(out: Path, config: RenderConfig, *, jobs: int = 1) -> dict[st
 
 
 def _render(out: Path, config: RenderConfig, jobs: int) -> dict[str, Any]:
-    settings = _settings(config)
-    _claim(out, settings)
+    settings = claim(out, config)
     for folder in (out, out / "subjects", out / "topology"):
         clear_unfinished(folder)
     model = load_face_model(config.model)
@@ -132,18 +131,28 @@ def _settings(config: RenderConfig) -> dict[str, Any]:
     return dict(json.loads(json.dumps(settings)))
 
 
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Note in the folder what is rendered into it; refuse one that holds something else."""
+def claim(out: Path, config: RenderConfig) -> dict[str, Any]:
+    """Note in the folder what is rendered into it, and return it.
+
+    Raises
+    ------
+    InputError
+        The folder holds a dataset of other settings, or shards of something else.
+    SchemaError
+        What it holds is of another version.
+    """
+    settings = _settings(config)
     path = out / RENDER_FILE
     if path.is_file():
         known = read_json(path, format_name=_FORMAT, version=_VERSION)
         if known.get("settings") != settings:
             raise InputError(f"{out}: was rendered with other settings; give another folder")
-        return
+        return settings
     if files_of(out / "subjects", ".h5"):
         raise InputError(f"{out}: has shards but no {RENDER_FILE}; give another folder")
     out.mkdir(parents=True, exist_ok=True)
     write_json(path, {"format": _FORMAT, "version": _VERSION, "settings": settings})
+    return settings
 
 
 def _put_topology(out: Path, model: FaceModel) -> None:

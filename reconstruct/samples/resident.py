@@ -94,55 +94,65 @@ class ResidentSamples:
     ) -> None:
         self.face, self.device = face, face.mean.device
         self._relief = relief
-        samples = [source[int(i)] for i in rows]
-        sizes = {len(sample.image) for sample in samples}
-        if len(sizes) != 1:
-            raise InputError(
-                f"the samples' crops are of {sorted(sizes)} px; data.resident wants one size: "
-                "pack them alike"
-            )
-        self.size = sizes.pop()
-        self._image = self._kept([s.image for s in samples], torch.uint8)
-        self._mask = self._kept([s.mask for s in samples], torch.uint8)
-        self._landmarks = self._kept([s.landmarks for s in samples], torch.float32)
-        self._keep_truth(samples)
-        mirror = face_mirror(face)
-        self._mirror = None if mirror is None else _Mirror(mirror, self.device)
-
-    def _kept(self, arrays: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
-        """Return arrays as one tensor on the device."""
-        first = torch.from_numpy(np.asarray(arrays[0]))
-        kept = torch.empty((len(arrays), *first.shape), dtype=dtype, device=self.device)
-        for row, array in enumerate(arrays):
-            kept[row] = torch.from_numpy(np.ascontiguousarray(array))
-        return kept
-
-    def _keep_truth(self, samples: Sequence[Sample]) -> None:
-        blank = _no_truth(self.face)
-        truths = [blank if s.truth is None else s.truth for s in samples]
-        half = {"displacement": torch.float16, "displacement_valid": torch.bool}
-        self._truth: dict[str, Tensor] = {}
-        for name in (*_SHAPED, *(_RELIEF if self._relief else ())):
-            values = [getattr(truth, name) for truth in truths]
-            if any(np.shape(value) != getattr(blank, name).shape for value in values):
-                raise InputError(
-                    f"the samples' {name} are not those of the face model {self.face.model.name}; "
-                    "give samples of that model"
-                )
-            self._truth[name] = self._kept(values, half.get(name, torch.float32))
-        self._has_truth = torch.tensor([s.truth is not None for s in samples], device=self.device)
-        self._camera, self._K, self._R = (
-            self._kept(values, torch.float32)
-            for values in (
-                [truth.K @ truth.cam_from_head for truth in truths],
-                [truth.K[:2, :2] for truth in truths],
-                [truth.cam_from_head[:, :3] for truth in truths],
-            )
-        )
+        kept = self._kept(source, rows)
+        (
+            self._image,
+            self._mask,
+            self._landmarks,
+            self._has_truth,
+            self._camera,
+            self._K,
+            self._R,
+        ) = (kept.pop(name) for name in _OF_SAMPLES)
+        self._truth = kept
+        self.size = self._image.shape[1]
         modes = nearest_modes(self.face.model, np.ones(self.face.n_vertices))
         self._rows = torch.from_numpy(modes.rows).to(self.device)
         nearest = cho_solve(modes.factor, modes.basis.T).astype(np.float32)
         self._nearest = torch.from_numpy(nearest).to(self.device)
+        mirror = face_mirror(face)
+        self._mirror = None if mirror is None else _Mirror(mirror, self.device)
+
+    def _kept(self, source: Source, rows: Sequence[int] | Ints) -> dict[str, Tensor]:
+        """Return everything as one tensor a name on the device; one sample at a time is read."""
+        blank, kept = _no_truth(self.face), dict[str, Tensor]()
+        for at, row in enumerate(rows):
+            arrays = self._arrays(source[int(row)], blank)
+            if not kept:
+                kept = {
+                    name: torch.empty(
+                        (len(rows), *array.shape), dtype=_KEPT_AS.get(name, torch.float32),
+                        device=self.device,
+                    )
+                    for name, array in arrays.items()
+                }  # fmt: skip
+            sizes = kept["image"].shape[1], len(arrays["image"])
+            if len(set(sizes)) != 1:
+                raise InputError(
+                    f"the samples' crops are of {sorted(sizes)} px; data.resident wants one size: "
+                    "pack them alike"
+                )
+            for name, array in arrays.items():
+                kept[name][at] = torch.from_numpy(np.ascontiguousarray(array))
+        return kept
+
+    def _arrays(self, sample: Sample, blank: Truth) -> dict[str, np.ndarray]:
+        """Return what is kept of a sample; `blank` stands for a truth that it has not."""
+        truth = blank if sample.truth is None else sample.truth
+        shaped = (*_SHAPED, *(_RELIEF if self._relief else ()))
+        for name in shaped:
+            if np.shape(getattr(truth, name)) != getattr(blank, name).shape:
+                raise InputError(
+                    f"the samples' {name} are not those of the face model {self.face.model.name}; "
+                    "give samples of that model"
+                )
+        of_sample = (
+            sample.image, sample.mask, sample.landmarks, np.array(sample.truth is not None),
+            truth.K @ truth.cam_from_head, truth.K[:2, :2], truth.cam_from_head[:, :3],
+        )  # fmt: skip
+        return dict(zip(_OF_SAMPLES, of_sample, strict=True)) | {
+            name: np.asarray(getattr(truth, name)) for name in shaped
+        }
 
     def __len__(self) -> int:
         return len(self._image)
@@ -254,9 +264,15 @@ class ResidentSamples:
         fields["expression"] = fields["expression"] + change[:, n:]
 
 
+_OF_SAMPLES = ("image", "mask", "landmarks", "has_truth", "camera", "K", "R")
 _SHAPED = ("vertices", "support", "identity", "expression")
 _RELIEF = ("displacement", "displacement_valid")
 """Fields of a truth whose shape is the face model's."""
+_KEPT_AS = {
+    "image": torch.uint8, "mask": torch.uint8, "has_truth": torch.bool,
+    "displacement": torch.float16, "displacement_valid": torch.bool,
+}  # fmt: skip
+"""Types of what is not kept as float32."""
 
 
 def _no_truth(face: FaceTensors) -> Truth:

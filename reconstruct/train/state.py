@@ -24,7 +24,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ...core.errors import FacekitError, InputError
+from ...core.config import known_fields
+from ...core.errors import FacekitError, InputError, SchemaError
 from ...core.files import atomic_path, read_json, sha256_file
 
 log = logging.getLogger(__name__)
@@ -111,11 +112,16 @@ def newest_sound(folder: Path) -> int | None:
     ------
     InputError
         There are states, and all of them are damaged.
+    SchemaError
+        One that is newer than any whole one is of another version: to go on from an older one
+        would overwrite what another facekit has trained.
     """
     steps = saved_steps(folder)
     for step in steps:
         try:
             _sound_record(folder, step)
+        except SchemaError:
+            raise
         except (FacekitError, OSError) as error:
             log.warning("%s; taking the one before", error)
             continue
@@ -132,6 +138,8 @@ def load_state(folder: Path, step: int, parts: Parts) -> Progress:
     ------
     InputError
         The state is damaged, or of other networks.
+    SchemaError
+        It is of another version.
     """
     record = _sound_record(folder, step)
     path = folder / f"step-{step:08d}.safetensors"
@@ -147,8 +155,8 @@ def load_state(folder: Path, step: int, parts: Parts) -> Progress:
             mean.copy_(tensors[f"average.{name}"])
         if parts.scaler.is_enabled() and record["scaler"]:
             parts.scaler.load_state_dict(record["scaler"])
-        return Progress(**record["progress"])
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        return Progress(**known_fields(Progress, record["progress"]))
+    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         said = " ".join(str(error).split())[:160]
         raise InputError(
             f"{path}: not a state of these networks and optimisers ({said}); "

@@ -264,5 +264,9 @@ def _map(pixels: Bytes, caption: str) -> Picture:
 
 
 def _all(prediction: MultiViewPrediction) -> Table:
-    rows = [(key, float(f"{value:.5g}")) for key, value in prediction.figures.items()]
+    rows = [(key, _shown(key, value)) for key, value in prediction.figures.items()]
     return Table(columns=("figure", "value"), rows=rows)
+
+
+def _shown(key: str, value: float) -> float | str:
+    return f"{value:.2f} s" if key == "seconds" or key.endswith("_s") else float(f"{value:.5g}")

@@ -81,7 +81,9 @@ def load_multiview(folder: Path, model: FaceModel | None = None) -> MultiViewPre
     record = read_json(path, format_name=_FORMAT, version=_VERSION)
     try:
         model = model_of_record(record["model"], model, where=path)
-        archive = load_archive(folder / ARRAYS_FILE, again=_AGAIN)
+        archive = load_archive(
+            folder / ARRAYS_FILE, format_name=_FORMAT, version=_VERSION, again=_AGAIN
+        )
         return MultiViewPrediction(
             model=model,
             name=str(record["name"]),

@@ -114,7 +114,32 @@ def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
         write_table(page, {"full": False})
 
 
+def test_the_page_has_a_row_as_soon_as_its_gate_has_ended(toys: None, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    known = []
+
+    def after(result: dict[str, Any]) -> None:
+        write_table(page, result)
+        known.append([name for name in ("kills", "writers") if f"| {name} |" in page.read_text()])
+
+    run_gates(FaultsConfig(gates=("kills", "writers")), tmp_path / "a", after=after)
+    assert known == [["kills"], ["kills", "writers"]]
+
+
+def test_a_page_that_takes_no_table_is_told_before_any_gate_runs(
+    toys: None, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("no table", encoding="utf-8")
+    out = tmp_path / "out"
+    told = CliRunner().invoke(bench_faults, ["--page", str(page), "--out", str(out)])
+    assert isinstance(told.exception, InputError)
+    assert not out.exists()
+
+
 def test_gates_are_those_that_the_result_is_known_by() -> None:
     assert list(GATES) == [
-        "fuzz", "kills", "disk_full", "bit_flips", "writers", "schemas", "erase", "cluster",
+        "fuzz", "kills", "disk_full", "bit_flips", "writers", "schemas", "hostile", "metadata",
+        "erase", "cluster",
     ]  # fmt: skip

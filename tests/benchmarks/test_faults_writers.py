@@ -85,4 +85,6 @@ def test_commands_that_really_meet_tear_nothing(tmp_path: Path) -> None:
     stages = [place.stage(name) for name in ("ingest", "export hdf5")]
     found = writers.writers_meet(place, stages, pairs=2, seed=0)
     assert found.failures == ()
-    assert found.reads > 0
+    beside = writers.beside_a_writer(place, pairs=2, seed=0)
+    assert beside.failures == ()
+    assert beside.reads > 0

@@ -176,7 +176,8 @@ def test_a_second_check_measures_only_what_is_new(studio_session, photos, tmp_pa
 def test_a_damaged_cache_is_made_anew(studio_session, photos, tmp_path):
     session = _session(studio_session, {"t1": photos["t1"]}, tmp_path)
     first = check_quality(session)
-    for content in ("{", "[]", '{"format": "facekit-quality", "version": 1}'):
+    other = json.dumps({**first, "version": 99})
+    for content in ("{", "[]", '{"format": "facekit-quality", "version": 1}', other):
         (tmp_path / QUALITY_FILE).write_text(content)
         assert check_quality(session) == first
 

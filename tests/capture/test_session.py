@@ -70,7 +70,7 @@ def test_a_photograph_changed_after_ingestion_is_named(session):
         ({"version": 99}, "version 99"),
         ({"format": "facekit-rig"}, "not a facekit-session"),
         ({"takes": [{"id": "t01"}]}, "shots"),
-        ({"cameras": [{"id": "a", "width": 4, "height": 3, "colour": 1}]}, "colour"),
+        ({"cameras": [{"width": 4, "height": 3}]}, "id"),
         ({"takes": [{"id": "t01", "kind": "party", "shots": [], "problems": []}]}, "party"),
     ],
 )
@@ -79,6 +79,16 @@ def test_a_file_that_is_no_session_is_a_sentence(session, change, word):
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(InputError, match=word):
         load_session(session.folder)
+
+
+def test_what_a_later_minor_version_tells_is_passed_over(session):
+    path = session.folder / "session.json"
+    values = json.loads(path.read_text())
+    known = load_session(session.folder)
+    for entry in (*values["cameras"], values["board"], values["takes"][0]["shots"][0]):
+        entry["colour"] = {"of": "later"}
+    path.write_text(json.dumps(values))
+    assert load_session(session.folder) == known
 
 
 @pytest.mark.parametrize("name", ["../outside.jpg", "/etc/passwd"])

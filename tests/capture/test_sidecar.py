@@ -27,6 +27,7 @@ TODAY = datetime.date(2026, 3, 4)
 def form(tmp_path) -> Path:
     """Give a filled-in form."""
     path = write_consent_template(tmp_path / "subject.yaml", today=TODAY)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     text = path.read_text()
     text = text.replace('consent_version: ""', "consent_version: 2026-1")
     text = text.replace('controller: ""', "controller: Example University")
@@ -86,7 +87,9 @@ def test_a_name_is_no_pseudonym(form, name):
 
 
 def test_pseudonyms_are_drawn_anew(form):
-    assert len({new_pseudonym() for _ in range(200)}) == 200
+    drawn = {new_pseudonym() for _ in range(200)}
+    assert len(drawn) == 200
+    assert not any(name.isalpha() for name in drawn)  # none is a word, such as NEUTRAL
 
 
 def test_ingestion_keeps_consent_apart_and_private(tmp_path, shoot, form):

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from facekit.core.config import from_mapping, load_yaml, to_mapping, with_overrides
+from facekit.core.config import (
+    from_mapping,
+    known_fields,
+    load_yaml,
+    to_mapping,
+    with_overrides,
+)
 from facekit.core.errors import ConfigError
 
 
@@ -43,6 +49,12 @@ def test_command_line_overrides_are_read_as_yaml() -> None:
     assert changed == Settings(resolution=2048, strength=1.0, takes=("smile",))
     with pytest.raises(ConfigError, match="expected key=value"):
         with_overrides(Settings(), ["resolution"])
+
+
+def test_of_a_record_of_a_later_version_what_is_known_is_kept() -> None:
+    told = {"strength": 2.0, "later": 1, "lens": {"focal_mm": 50.0, "later": {}}}
+    assert known_fields(Settings, told) == {"strength": 2.0, "lens": {"focal_mm": 50.0}}
+    assert known_fields(Settings, [1]) == [1]  # for `from_mapping` to refuse
 
 
 def test_a_setting_of_a_setting_has_a_dot() -> None:

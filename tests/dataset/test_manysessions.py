@@ -92,6 +92,20 @@ def test_a_shard_takes_whole_sessions(lab: list[Source], calls: list[str], tmp_p
     assert empty["sessions"] == {}
 
 
+def test_shards_are_of_the_sessions_given_whichever_can_be_read(
+    lab: list[Source], calls: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "anna" / "session.json").write_text("{}")
+    told = build_sessions(lab, tmp_path / "build", TINY, HERE, shard=Shard(index=2, count=2))
+    assert list(told["sessions"]) == ["otto"]
+    assert list(told["failed"]) == ["otto/bad"]  # anna is the other part's, and so is her failure
+
+
+def test_a_session_is_not_built_twice(lab: list[Source], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="anna: the session is given twice"):
+        build_sessions([*lab, lab[0]], tmp_path / "build", TINY, HERE)
+
+
 def test_a_session_that_cannot_be_read_stops_no_other(
     lab: list[Source], calls: list[str], tmp_path: Path
 ) -> None:

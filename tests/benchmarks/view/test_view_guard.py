@@ -31,6 +31,14 @@ def test_the_page_and_its_websocket_are_let_in() -> None:
     assert not refused(Upgrade="websocket", Origin=f"http://127.0.0.1:{PORT}")
 
 
+@pytest.mark.parametrize(("bound", "named"), [("127.0.0.2", "127.0.0.2"), ("::1", "[::1]")])
+def test_an_address_that_it_is_bound_to_is_its_own(bound: str, named: str) -> None:
+    guard = Guard(host=bound, key="the-key")
+    host = f"{named}:{PORT}"
+    assert not refused(guard=guard, Host=host, Origin=f"http://{host}", Upgrade="websocket")
+    assert refused(guard=guard, Host=f"127.0.0.3:{PORT}")
+
+
 @pytest.mark.parametrize(
     "origin",
     [

@@ -30,6 +30,12 @@ def running() -> Iterator[tuple[Any, int, str]]:
     server.stop()
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "", "a" * 80])
+def test_an_address_that_this_machine_has_not_is_refused(host: str) -> None:
+    with pytest.raises(InputError, match="not an address of this machine"):
+        start_server(host=host, port=0)
+
+
 def answer(port: int, path: str = "/", **headers: str) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from facekit.benchmarks.faults.hostilepickles import bombs
 from facekit.core.errors import ModelFileError
 from facekit.core.facemodel.plainpickle import plain_array, read_pickle
 
@@ -72,46 +73,6 @@ def test_a_dict_saved_by_numpy_is_read(tmp_path: Path) -> None:
     path = tmp_path / "d.npy"
     np.save(path, np.array({"a": np.arange(5)}, dtype=object), allow_pickle=True)
     np.testing.assert_array_equal(plain_array(read(path)["a"], "a", path), np.arange(5))
-
-
-class Bomb:
-    """Unpickled by pickle itself, it makes a file."""
-
-    def __init__(self, *call: Any) -> None:
-        self.call = call
-
-    def __reduce__(self) -> Any:
-        return self.call[0], self.call[1:]
-
-
-def bombs(mark: Path) -> list[bytes]:
-    import os
-    import subprocess
-
-    made = [
-        Bomb(os.system, f"touch {mark}"),
-        Bomb(subprocess.check_call, ["touch", str(mark)]),
-        Bomb(eval, f"open({str(mark)!r}, 'w')"),
-        Bomb(exec, f"open({str(mark)!r}, 'w')"),
-        Bomb(open, str(mark), "w"),
-        Bomb(getattr, "text", "format"),
-        Bomb(__import__, "os"),
-    ]
-    by_hand = [
-        f"cos\nsystem\n(S'touch {mark}'\ntR.".encode(),
-        f"(S'touch {mark}'\nios\nsystem\n.".encode(),
-        f"(cos\nsystem\nS'touch {mark}'\no.".encode(),
-        b"\x80\x04\x8c\x05numpy\x8c\x13core.multiarray.save\x93.",
-        b"\x80\x02cnumpy\nndarray.__reduce__\n.",
-        # a state for a function, which would change its defaults
-        b"c_codecs\nencode\n(N}S'__defaults__'\n(S'zip'\ntstb.",
-        # a state for a stand-in's class
-        b"cnumpy\nndarray\n}S'state'\nI1\nsb.",
-        b"c_codecs\nencode\n(S'x'\nS'zip'\ntR.",
-        b"c__builtin__\nbytes\n(I9999999999\ntR.",
-        b"ccopy_reg\n_reconstructor\n(c__builtin__\nset\nc__builtin__\nobject\nNtR.",
-    ]
-    return [pickle.dumps({"a": bomb}, protocol=p) for bomb in made for p in (0, 2, 4)] + by_hand
 
 
 def test_nothing_in_a_pickle_runs(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Images are read as stored, in whole, or refused with a sentence."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -115,6 +117,33 @@ def test_a_truncated_file_is_refused(tmp_path, suffix, share):
     for read in (read_image, verify_image):
         with pytest.raises(InputError, match=r"a\.(jpg|png|tif): .*copy it again"):
             read(path)
+
+
+_WRITES_TOO_MUCH = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from facekit.core.imaging.imageio import write_image
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    write_image(Path(sys.argv[1]), np.load(sys.argv[3]))
+except OSError as error:
+    sys.exit(f"told: {error.strerror}")
+"""
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_an_image_whose_last_bytes_find_no_room_is_told_and_not_left(tmp_path, suffix):
+    path, pixels = tmp_path / f"a{suffix}", tmp_path / "pixels.npy"
+    np.save(pixels, _smooth())
+    write_image(path, _smooth())
+    room = path.stat().st_size - 1
+    path.unlink()
+    command = [sys.executable, "-c", _WRITES_TOO_MUCH, str(path), str(room), str(pixels)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.stderr == "told: File too large\n"
+    assert {file.name for file in tmp_path.iterdir()} == {"pixels.npy"}
 
 
 @pytest.mark.parametrize("progressive", [0, 1])

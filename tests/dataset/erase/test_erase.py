@@ -135,6 +135,22 @@ def test_packed_samples_of_others_keep_their_bytes(lab: Path) -> None:
     assert json.loads((part / "people.json").read_text()) == [STAYS[0]] * 2 + [STAYS[1]] * 2
 
 
+@pytest.mark.parametrize("is_later", [True, False])
+def test_packed_samples_that_are_not_understood_stop_it_before_anything_goes(
+    lab: Path, is_later: bool
+) -> None:
+    header = lab / "packed" / "packed.json"
+    if is_later:
+        header.write_text(json.dumps({**json.loads(header.read_text()), "version": 2}))
+    else:
+        np.save(lab / "packed" / "part-0000000" / "skin.npy", np.zeros(8))
+    before = files_of(lab)
+    wrong = r"packed\.json: facekit-packed version 2" if is_later else r"skin\.npy: not known"
+    with pytest.raises(InputError, match=wrong):
+        erase(GONE, [lab])
+    assert files_of(lab) == before
+
+
 def test_the_last_subject_takes_the_index_along(lab: Path) -> None:
     for who in (GONE, *STAYS):
         result = erase(who, [lab])

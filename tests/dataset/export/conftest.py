@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from facekit.calibration.rigfile import save_rig
+from facekit.capture.pseudonym import drawn_pseudonym
 from facekit.capture.session import CameraInfo, Session, Shot, Take, TakeKind, save_session
 from facekit.capture.sidecar import Consent, Purpose, save_consent
 from facekit.core.facemodel.model import FaceModel
@@ -131,18 +132,19 @@ def write_session(folder: Path, takes: tuple[str, ...], rng: np.random.Generator
     return session
 
 
+def made_consent(pseudonym: str, **changes: Any) -> Consent:
+    """Return a consent to research."""
+    consent = Consent(
+        pseudonym=pseudonym, consent_version="1", date="2026-01-01", legal_basis="consent",
+        purposes=(Purpose.RESEARCH,), image_publication=False, controller="University",
+    )  # fmt: skip
+    return dataclasses.replace(consent, **changes)
+
+
 @pytest.fixture
 def consent_of() -> Callable[..., Consent]:
     """Give a maker of consents to research: `consent_of("AAAAAAA", retention_until=...)`."""
-
-    def make(pseudonym: str, **changes: Any) -> Consent:
-        consent = Consent(
-            pseudonym=pseudonym, consent_version="1", date="2026-01-01", legal_basis="consent",
-            purposes=(Purpose.RESEARCH,), image_publication=False, controller="University",
-        )  # fmt: skip
-        return dataclasses.replace(consent, **changes)
-
-    return make
+    return made_consent
 
 
 @pytest.fixture
@@ -165,11 +167,14 @@ def model() -> FaceModel:
 
 @pytest.fixture
 def make_subject(tmp_path: Path, model: FaceModel) -> Callable[..., Subject]:
-    """Give a maker of subjects: `make_subject("anna", takes=("smile",), consent=...)`."""
+    """Give a maker of subjects: `make_subject("anna", takes=("smile",), consent=...)`.
+
+    They have agreed to research unless told otherwise.
+    """
 
     def make(
         name: str, *, takes: tuple[str, ...] = ("neutral", "smile"),
-        consent: Consent | None = None, scale: float = 1.0,
+        consent: Consent | None = None, is_form_kept: bool = True, scale: float = 1.0,
     ) -> Subject:  # fmt: skip
         rng = np.random.default_rng(sum(name.encode()))
         home = tmp_path / name
@@ -177,7 +182,8 @@ def make_subject(tmp_path: Path, model: FaceModel) -> Callable[..., Subject]:
         rig = made_rig(metric=scale == 1.0)
         details = {camera.name: {"rms_px": 0.2} for camera in rig}
         save_rig(home / "calibration" / "rig.json", rig, details=details)
-        if consent is not None:
+        if is_form_kept:
+            consent = consent or made_consent(drawn_pseudonym(session))
             save_consent(session.folder, consent)
         results = {}
         for take in takes:

@@ -174,7 +174,7 @@ def test_a_consent_that_does_not_cover_the_purpose_keeps_a_subject_back(
         make_subject("two", consent=consent_of("BBBBBBB")).build,
         make_subject("three", consent=consent_of("CCCCCCC", withdrawal_date="2026-02-01")).build,
         make_subject("four", consent=consent_of("DDDDDDD", retention_until="2026-01-31")).build,
-        make_subject("five").build,  # no consent
+        make_subject("five", is_form_kept=False).build,
     ]
     config = ExportConfig(purpose=Purpose.COMMERCIAL)
     result = export_hdf5(builds, tmp_path / "out", config)
@@ -187,6 +187,32 @@ def test_a_consent_that_does_not_cover_the_purpose_keeps_a_subject_back(
     with pytest.raises(InputError, match="nothing can be exported"):
         export_hdf5(builds[1:], tmp_path / "none", config)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("purpose", [Purpose.RESEARCH, Purpose.SHARING])
+def test_without_a_form_only_what_is_no_person_goes_out(
+    make_subject: Make, tmp_path: Path, purpose: Purpose
+) -> None:
+    bust = make_subject("bust", is_form_kept=False)
+    with pytest.raises(InputError, match=r"no consent is kept here; .* --no-person"):
+        export_hdf5([bust.build], tmp_path / "a", ExportConfig(purpose=purpose))
+    told = export_hdf5([bust.build], tmp_path / "b", ExportConfig(purpose=purpose, no_person=True))
+    assert len(told["subjects"]) == 1
+
+
+def test_virtual_people_need_no_form(make_subject: Make, tmp_path: Path) -> None:
+    virtual = make_subject("one", is_form_kept=False)
+    virtual.session.truth_folder.mkdir()
+    told = export_hdf5([virtual.build], tmp_path / "a", ExportConfig(purpose=Purpose.SHARING))
+    assert len(told["subjects"]) == 1
+
+
+def test_a_withdrawn_consent_is_not_made_good_by_calling_the_subject_no_person(
+    make_subject: Make, tmp_path: Path, consent_of: Make
+) -> None:
+    gone = make_subject("one", consent=consent_of("AAAAAAA", withdrawal_date="2026-02-01"))
+    with pytest.raises(InputError, match="withdrawn"):
+        export_hdf5([gone.build], tmp_path / "a", ExportConfig(no_person=True))
 
 
 def test_photographs_are_published_only_where_the_subject_agreed_to_that(
@@ -234,24 +260,24 @@ def test_no_name_path_or_metadata_goes_out(
 def test_a_drawn_pseudonym_is_the_same_in_every_export_and_needs_no_photograph(
     make_subject: Make, tmp_path: Path
 ) -> None:
-    subject = make_subject("one")
+    subject, config = make_subject("one", is_form_kept=False), ExportConfig(no_person=True)
     before = drawn_pseudonym(subject.session)  # of the photographs: nothing was drawn yet
     (subject.session.folder / SESSION_FILE).rename(tmp_path / "aside")
     drawn = keep_pseudonym(subject.session.folder)  # as ingestion does, session.json coming last
     (tmp_path / "aside").rename(subject.session.folder / SESSION_FILE)
-    first = export_hdf5([subject.build], tmp_path / "a", ExportConfig())
-    second = export_hdf5([subject.build], tmp_path / "b", ExportConfig())
+    first = export_hdf5([subject.build], tmp_path / "a", config)
+    second = export_hdf5([subject.build], tmp_path / "b", config)
     assert list(first["subjects"]) == list(second["subjects"]) == [drawn] != [before]
 
 
 def test_an_older_session_without_consent_goes_by_its_photographs(
     make_subject: Make, tmp_path: Path
 ) -> None:
-    subject = make_subject("one")
-    first = export_hdf5([subject.build], tmp_path / "a", ExportConfig())
+    subject, config = make_subject("one", is_form_kept=False), ExportConfig(no_person=True)
+    first = export_hdf5([subject.build], tmp_path / "a", config)
     moved = tmp_path / "elsewhere"
     (tmp_path / "one").rename(moved)
-    second = export_hdf5([moved / "build"], tmp_path / "b", ExportConfig())
+    second = export_hdf5([moved / "build"], tmp_path / "b", config)
     assert list(first["subjects"]) == list(second["subjects"])
     (pseudonym,) = first["subjects"]
     assert PSEUDONYM.fullmatch(pseudonym)
