@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from .fuzzchild import Seed, damaged, run_cases
+from .onethread import OneThread
 from .parser import Parser
 
 LIMIT_SECONDS = 10.0
@@ -85,7 +86,7 @@ def run_parsers(
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_keeper, args=(there, find, names, part, trial))
-    with _OneThread():
+    with OneThread():
         process.start()
     there.close()
     try:
@@ -98,23 +99,6 @@ def run_parsers(
         process.join(5)
         process.kill()
         process.join()
-
-
-class _OneThread:
-    """Libraries that are loaded within have one thread: forks and threads do not mix."""
-
-    _names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS")
-
-    def __enter__(self) -> None:
-        self._before = {name: os.environ.get(name) for name in self._names}
-        os.environ.update(dict.fromkeys(self._names, "1"))
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _received(pipe: Connection) -> Outcome | None:

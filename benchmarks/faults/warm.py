@@ -11,14 +11,18 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
+
+from .onethread import OneThread
 
 PRELOADED = (
     "facekit.cli", "facekit.capture.ingest", "facekit.capture.virtual.studio",
@@ -32,8 +36,8 @@ PRELOADED = (
     "facekit.benchmarks.faults.warmhead",
 )  # fmt: skip
 """Modules that the server imports."""
-_THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _PATIENCE_S = 1800.0
+_STARTING = threading.Lock()
 _FAILED = 70  # exit code of a work that raised
 
 
@@ -49,11 +53,12 @@ class Ended:
 
 
 def warm_context() -> ForkServerContext:
-    """Return the context whose server has imported facekit; it is started by the first use."""
+    """Return the context whose server has imported facekit; the first call starts it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
-    for name in _THREADS:  # read by the server as it imports: a fork must not have threads
-        os.environ.setdefault(name, "1")
+    # here numba may have begun more, and would mind another number from then on
+    with _STARTING, OneThread():
+        forkserver.ensure_running()
     return context
 
 

@@ -1,8 +1,10 @@
 """The judge of kills: what it calls lost or different, and a real kill of the quickest stage."""
 
 import json
+import os
 import signal
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from facekit.benchmarks.faults import kills
 from facekit.benchmarks.faults.kills import kill_stages
 from facekit.benchmarks.faults.trees import normal_form, tree_of
-from facekit.benchmarks.faults.warm import Ended
+from facekit.benchmarks.faults.warm import Ended, run_command
 from facekit.benchmarks.faults.workplace import Stage, Workplace
 from facekit.core.errors import InputError
 
@@ -114,6 +116,15 @@ def test_what_a_kill_costs_is_told(
     assert figures == {"points": 2, "lost": lost, "differing": differing, "stages": {"s": 2}}
     assert found.passed == (said is None)
     assert said is None or any(said in line for line in found.failures)
+
+
+def test_commands_beside_leave_the_settings_of_this_process_alone(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    with ThreadPoolExecutor(2) as pool:
+        logs = (tmp_path / "a.txt", tmp_path / "b.txt")
+        ends = [pool.submit(run_command, ["--version"], log=log) for log in logs]
+        assert [end.result().code for end in ends] == [0, 0]
+    assert dict(os.environ) == before
 
 
 def test_every_stage_has_a_name_of_its_own(tmp_path: Path) -> None:
