@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from facekit.benchmarks.evaluation.scoresfile import read_scores, table_of_head
+from facekit.benchmarks.faults import schemadata
 from facekit.benchmarks.faults.parsersmodels import training_parts
 from facekit.benchmarks.faults.parsersresults import make_prediction
 from facekit.benchmarks.faults.parsersstores import tiny_model
 from facekit.benchmarks.faults.schemadata import make_calibration
 from facekit.benchmarks.faults.schemaformat import Format
 from facekit.benchmarks.faults.schemaresults import make_scores, make_training
-from facekit.benchmarks.faults.schemas import judged
+from facekit.benchmarks.faults.schemas import judged, schema_faults
 from facekit.benchmarks.session_calibration import read_residuals
 from facekit.benchmarks.session_stability import find_stability
 from facekit.core.errors import InputError, SchemaError
@@ -56,6 +57,27 @@ def test_what_becomes_of_a_file_is_judged(
 
 def changed(path: Path, **values: object) -> None:
     write_json(path, json.loads(path.read_text()) | values)
+
+
+def test_every_format_takes_its_own_versions_alone(tmp_path: Path) -> None:
+    found = schema_faults(tmp_path, full=False, seed=0)
+    assert found.failures == ()
+    assert found.figures()["wrong"] == 0
+    assert len(found.formats) >= 30
+    assert found.files > 3 * len(found.formats)
+
+
+def test_a_reader_that_takes_every_version_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_anything(folder: Path) -> None:
+        pass
+
+    monkeypatch.setattr(schemadata, "load_rig", of_anything)
+    found = schema_faults(tmp_path, full=False, seed=0)
+    assert [line for line in found.failures if line.startswith("rig,")] == [
+        "rig, of a later major version: was read", "rig, of version 0: was read",
+    ]  # fmt: skip
 
 
 def test_arrays_of_another_version_than_their_record_are_refused(tmp_path: Path) -> None:

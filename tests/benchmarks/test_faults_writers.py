@@ -1,12 +1,11 @@
-"""Commands that meet, files of other versions, a subject that is erased."""
+"""Commands that meet, a subject that is erased."""
 
 from pathlib import Path
 
 import pytest
 
-from facekit.benchmarks.faults import eraseprobes, schemas, writers
+from facekit.benchmarks.faults import eraseprobes, writers
 from facekit.benchmarks.faults.eraseprobes import erase_faults
-from facekit.benchmarks.faults.schemas import schema_faults
 from facekit.benchmarks.faults.trees import tree_of
 from facekit.benchmarks.faults.warm import Ended
 from facekit.benchmarks.faults.workplace import Stage, Workplace
@@ -34,27 +33,6 @@ def test_a_loser_has_to_be_a_clean_one(
     stage = Stage(name="s", command=lambda out: [str(out)])
     met = writers._two_writers(Workplace(tmp_path), stage, tree_of(tmp_path / "run" / "out"), 0)
     assert (met.said, met.refused) == (said, refused)
-
-
-def test_every_format_takes_its_own_versions_alone(tmp_path: Path) -> None:
-    found = schema_faults(tmp_path, full=False, seed=0)
-    assert found.failures == ()
-    assert found.figures()["wrong"] == 0
-    assert len(found.formats) >= 13
-    assert found.files > 3 * len(found.formats)
-
-
-def test_a_reader_that_takes_every_version_is_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def of_anything(folder: Path) -> None:
-        pass
-
-    monkeypatch.setattr(schemas, "load_session", of_anything)
-    found = schema_faults(tmp_path, full=False, seed=0)
-    assert [line for line in found.failures if line.startswith("session")] == [
-        "session, of a later major version: was read", "session, of version 0: was read",
-    ]  # fmt: skip
 
 
 def test_an_erased_subject_is_gone(tmp_path: Path) -> None:
