@@ -10,7 +10,7 @@ from ..calibration.rigfile import RIG_FILE
 from ..capture.session import Session
 from ..core.arrays import AnyFloats
 from ..core.errors import FacekitError, SchemaError
-from ..core.files import read_json
+from ..core.files import read_json, read_json_or_unmarked
 from ..core.geometry.camera import Rig
 from ..core.geometry.transform import Similarity
 from ..core.report import Block, Cell, Fold, Gallery, Missing, Section, Status, Table, Text
@@ -157,10 +157,9 @@ def read_residuals(path: Path, rig: Rig) -> dict[str, CameraResiduals]:
         It is of another version.
     """
     try:
-        record = read_json(path)
-        if isinstance(record, dict) and "format" in record:
-            record = read_json(path, format_name=RESIDUALS_FORMAT, version=RESIDUALS_VERSION)
-        cameras = record["cameras"]
+        cameras = read_json_or_unmarked(
+            path, format_name=RESIDUALS_FORMAT, version=RESIDUALS_VERSION
+        )["cameras"]
         found = {}
         for name in rig.names:
             entry = cameras.get(name)

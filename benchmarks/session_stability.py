@@ -6,7 +6,7 @@ from typing import Any
 
 from ..calibration.stability.stabilityrecord import STABILITY_FORMAT, STABILITY_VERSION
 from ..core.errors import FacekitError, SchemaError
-from ..core.files import read_json
+from ..core.files import read_json_or_unmarked
 from ..core.report import Badge, Block, Cell, Missing, Section, Status, Table, Text
 
 STABILITY_FILE = "stability.json"
@@ -31,7 +31,10 @@ def find_stability(*folders: Path | None) -> dict[str, Mapping[str, Any]]:
             if not path.is_file():
                 continue
             try:
-                values = _read(path)
+                # the record of one take says nothing of its format
+                values = read_json_or_unmarked(
+                    path, format_name=STABILITY_FORMAT, version=STABILITY_VERSION
+                )
             except SchemaError as error:
                 found[path.parent.name] = {"verdict": "not checked", "sentences": [str(error)]}
                 continue
@@ -43,14 +46,6 @@ def find_stability(*folders: Path | None) -> dict[str, Mapping[str, Any]]:
             elif isinstance(values, Mapping) and "verdict" in values:
                 found[path.parent.name] = values
     return found
-
-
-def _read(path: Path) -> Any:
-    """Read a record; that of one take says nothing of its format."""
-    values = read_json(path)
-    if isinstance(values, Mapping) and "format" in values:
-        return read_json(path, format_name=STABILITY_FORMAT, version=STABILITY_VERSION)
-    return values
 
 
 def stability_section(records: Mapping[str, Mapping[str, Any]], *, has_rig: bool) -> Section:

@@ -198,6 +198,22 @@ def read_json(path: Path, *, format_name: str | None = None, version: int | None
     return value
 
 
+def read_json_or_unmarked(path: Path, *, format_name: str, version: int) -> Any:
+    """Read as `read_json` does; but a file that names no format at all passes.
+
+    Raises
+    ------
+    InputError
+        The file is absent or no JSON.
+    SchemaError
+        It is of another format or version.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict) or "format" not in value:
+        return value
+    return read_json(path, format_name=format_name, version=version)
+
+
 def stays_inside(name: str) -> bool:
     """Tell whether a path that a file names, with `/`, stays below the folder it is relative to."""
     if not name or not name.isprintable() or len(name) > _LONGEST_PATH:

@@ -79,7 +79,8 @@ def run_cases(
     for name, whole in seed.files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(whole)
-    _limit_memory()
+    limit_memory()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
     _silence()
     watch = Watch()
     for case in cases:
@@ -163,11 +164,11 @@ def _left_behind(root: Path, seed: Seed, name: str) -> str:
     return odd[0] if odd else ""
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
+    """Let this process take `MEMORY` more than it has, and leave no core."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     now = pages * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import os
-import resource
 import shutil
 import signal
 import tempfile
@@ -25,7 +24,7 @@ import h5py
 
 from ...core.errors import FacekitError
 from . import canary
-from .fuzzchild import MEMORY
+from .fuzzchild import limit_memory
 from .touches import Touches
 from .warm import run_work
 from .watch import Watch
@@ -160,10 +159,7 @@ def _tell(report: Path, one: Tried) -> None:
 
 def _child(cases: Sequence[Case], place: Path, report: str) -> None:
     """Be the process of a batch."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    now = pages * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit_memory()
     warnings.simplefilter("ignore")
     watch = Watch()
     for case in cases:
