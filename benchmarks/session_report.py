@@ -143,7 +143,7 @@ def write_report(
         sections.insert(1, compared)
     photographs = _photographs_of(made.session)
     sections, scale = fitted(sections, MOST_BYTES - len(photographs))
-    return write_page(
+    page = write_page(
         out,
         title=made.session.name,
         subtitle=_subtitle(made),
@@ -152,6 +152,12 @@ def write_report(
         footer=f"facekit {__version__}. Lengths in mm; +x is the subject's left, +y up, "
         f"+z out of the face; the centre of the top-left pixel is (0.5, 0.5).{_said(scale)}",
     )
+    if (size := page.stat().st_size) > MOST_BYTES:
+        log.warning(
+            "%s: %.2f MB, though its pictures are as small as they get",
+            page, size / 1e6,
+        )  # fmt: skip
+    return page
 
 
 def _photographs_of(session: Session) -> str:
@@ -164,7 +170,7 @@ def _said(scale: float) -> str:
     if scale == 1:
         return ""
     return (
-        f" Pictures were reduced to {scale:.0%} of their size, so that the page stays below "
+        f" Pictures were reduced to {scale:.0%} of their size, to keep the page below "
         f"{MOST_BYTES / 1e6:g} MB."
     )
 

@@ -157,7 +157,7 @@ def folder_rig(source: Path, width: int) -> Rig:
         raise InputError(
             f"{source}: holds no {path.name}; give the folder of a stereo scene, or a seed"
         ) from None
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not the cameras of a stereo scene ({error})") from error
     if len(cameras) < 2:
         raise InputError(f"{path}: has {len(cameras)} cameras, but stereo needs two")

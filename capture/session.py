@@ -296,28 +296,19 @@ def load_session(folder: Path) -> Session:
 
 
 def _session_from(folder: Path, values: dict[str, Any], *, where: str) -> Session:
-    takes = []
-    for entry in values["takes"]:
-        shots = tuple(_read(Shot, shot, where=where) for shot in entry["shots"])
-        takes.append(
-            Take(
-                id=entry["id"],
-                kind=TakeKind(entry["kind"]),
-                shots=shots,
-                problems=tuple(entry["problems"]),
-            )
-        )
+    def all_of(kind: type[_Entry], entries: Any) -> tuple[_Entry, ...]:
+        return tuple(_read(kind, entry, where=where) for entry in entries)
+
+    takes = [{**entry, "shots": all_of(Shot, entry["shots"])} for entry in values["takes"]]
     board = values.get("board")
-    return Session(
-        folder=folder,
-        name=values["name"],
-        moved_camera=bool(values.get("moved_camera", False)),
-        cameras=tuple(_read(CameraInfo, c, where=where) for c in values["cameras"]),
-        takes=tuple(takes),
-        board=None if board is None else _read(BoardSpec, board, where=where),
-        refused=tuple(_read(Refusal, r, where=where) for r in values.get("refused", ())),
-        notes=tuple(values.get("notes", ())),
-    )
+    parts = {
+        "folder": folder,
+        "cameras": all_of(CameraInfo, values["cameras"]),
+        "takes": all_of(Take, takes),
+        "board": None if board is None else _read(BoardSpec, board, where=where),
+        "refused": all_of(Refusal, values.get("refused", ())),
+    }
+    return _read(Session, {**values, **parts}, where=where)
 
 
 def _read(kind: type[_Entry], values: Any, *, where: str) -> _Entry:

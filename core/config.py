@@ -166,7 +166,9 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
     if origin is tuple and isinstance(value, (list, tuple)):
         element = typing.get_args(hint)
         if len(element) == 2 and element[1] is Ellipsis:
-            return tuple(_convert(element[0], v, where=where) for v in value)
+            return tuple(
+                _convert(element[0], v, where=f"{where}[{i}]") for i, v in enumerate(value)
+            )
         if len(element) != len(value):
             raise ConfigError(f"{where}: expected {len(element)} values, got {len(value)}")
         return tuple(_convert(h, v, where=where) for h, v in zip(element, value, strict=True))
@@ -188,6 +190,8 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
     if isinstance(hint, type) and not isinstance(value, hint):
         if isinstance(value, bool) and issubclass(hint, Enum):
             value = "on" if value else "off"  # words that YAML takes for truth values
+        if hint is str and not isinstance(value, (int, float)):  # anything has a text: numbers do
+            raise ConfigError(f"{where}: expected a text, got {_shown(value)}")
         with suppress(TypeError, ValueError, OverflowError):
             return hint(value)
         if issubclass(hint, Enum):

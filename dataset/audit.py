@@ -46,7 +46,7 @@ def audited(path: Path) -> Iterator[h5py.File]:
     with open_shard(path) as file:
         try:
             audit(file, path)
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        except (OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
             raise InputError(f"{path}: damaged ({short(error)}); restore it from a copy") from error
         yield file
 

@@ -34,7 +34,8 @@ class Verify(StrEnum):
     """When a shard is held against its seal and the format, which reads it to its end."""
 
     OFF = "off"
-    """Never; single data are still checked as they are read, by their checksums."""
+    """Never: for files that were verified before. Data are still checked as they are read, by
+    their checksums, but HDF5 may end the process, or never end, in a damaged file."""
     FIRST = "first"
     """Once by each process."""
     ALWAYS = "always"
@@ -195,7 +196,7 @@ def _check_subject(file: h5py.File, path: Path) -> None:
     """Refuse a shard that stands under the name of another subject."""
     try:
         subject = file.attrs.get("subject")
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, LookupError) as error:
         file.close()
         raise InputError(f"{path}: damaged; restore it from a copy") from error
     if subject != path.stem:

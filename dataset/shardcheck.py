@@ -94,7 +94,7 @@ def verify_shard(path: Path, *, read_data: bool = False) -> ShardFigures:
         _check_format(file, FORMAT, path)
         try:
             return _verify(file, path, read_data=read_data)
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except (OSError, RuntimeError, LookupError, ValueError) as error:
             raise InputError(f"{path}: damaged ({short(error)}); restore it from a copy") from error
 
 
@@ -117,7 +117,7 @@ def verify_topology(path: Path, *, read_data: bool = False) -> dict[str, Any]:
             check_attributes(file, TOPOLOGY_ROOT, path, "/", minor=minor)
             _check_group(file, schema.TOPOLOGY_FIELDS, minor, path, where="", read_data=read_data)
             return dict(file.attrs)
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except (OSError, RuntimeError, LookupError, ValueError) as error:
             raise InputError(f"{path}: damaged ({short(error)}); restore it from a copy") from error
 
 

@@ -2,20 +2,22 @@
 
 import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from ...core.console import track
+from ...core.errors import ConfigError
 from ...core.jobs.processes import each_apart
-from .gate import Gate
+from .gate import Gate, Parts
 
 Outcome = TypeVar("Outcome", bound=Gate)
 
 
 def by_stage(
-    work: Callable[[str], Outcome], names: Sequence[str], *, what: str, jobs: int | None = None
-) -> Outcome:
+    work: Callable[[str], Outcome], names: Sequence[str], *, what: str, jobs: int | None = None,
+    kind: type[Outcome], sound: Parts | None = None,
+) -> Outcome:  # fmt: skip
     """Try every stage and return what came of all.
 
     Parameters
@@ -26,12 +28,49 @@ def by_stage(
         What is done to them, for the bar.
     jobs : int, optional
         Processes; as many as there are processors by default, 1: none but this one.
+    kind : type
+        Of what comes of a stage.
+    sound : Parts, optional
+        Stages that an earlier run found sound: they are not tried again.
     """
     jobs = jobs or os.cpu_count() or 1
+    found = {name: _of_record(kind, part) for name, part in (sound or {}).items() if name in names}
+    left = [name for name in names if name not in found]
     if jobs == 1:
-        return together([work(name) for name in names])
-    ended = track(each_apart(work, names, jobs=jobs), what, total=len(names))
-    return together([future.result() for _, future in sorted(ended, key=lambda one: one[0])])
+        found |= {name: work(name) for name in left}
+    else:
+        ended = track(each_apart(work, left, jobs=jobs), what, total=len(left))
+        found |= {left[number]: future.result() for number, future in ended}
+    return together([replace(found[name], each={name: _record(found[name])}) for name in names])
+
+
+def _record(outcome: Gate) -> dict[str, Any]:
+    """Return what came of a stage, JSON-able."""
+    values = {one.name: getattr(outcome, one.name) for one in fields(outcome)}
+    del values["each"]
+    return {
+        key: None if isinstance(value, float) and math.isnan(value)
+        else list(value) if isinstance(value, tuple) else value
+        for key, value in values.items()
+    }  # fmt: skip
+
+
+def _of_record(kind: type[Outcome], record: Mapping[str, Any]) -> Outcome:
+    """Return what a record tells.
+
+    Raises
+    ------
+    ConfigError
+        It is of another gate or version.
+    """
+    values: dict[str, Any] = {
+        key: math.nan if value is None else tuple(value) if isinstance(value, list) else value
+        for key, value in record.items()
+    }
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ConfigError(f"an earlier result of another gate or version: {error}") from None
 
 
 def together(parts: Sequence[Outcome]) -> Outcome:

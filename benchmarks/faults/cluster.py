@@ -1,7 +1,7 @@
 """Kills on a cluster: workers, coordinator, scheduler, and a take that ends whoever works on it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from .gate import Gate
 
 _SAMPLE_TAKES = 8
 _TAKES = 200
+_APART_TAKES, _APART_S, _MEMORY = 24, 7200.0, "2GB"
 _ROUGH_TAKES, _ROUGH_KILLS = 60, {"worker": 20, "coordinator": 10, "scheduler": 3}
 
 
@@ -30,6 +31,8 @@ class ClusterFaults(Gate):
     """`worker`, `coordinator`, `scheduler` -> times that one was killed."""
     died_of_poison: int
     """Workers."""
+    clock_s: float = 0.0
+    """By so much workers' clocks were apart, at most."""
 
     def figures(self) -> dict[str, Any]:
         """Return the counts."""
@@ -37,7 +40,7 @@ class ClusterFaults(Gate):
             "takes": self.takes, "done": self.done, "reported": self.reported,
             "repeated": self.repeated, "compared": self.compared,
             **{f"{name}_kills": times for name, times in self.killed.items()},
-            "died_of_poison": self.died_of_poison,
+            "died_of_poison": self.died_of_poison, "clocks_apart_s": self.clock_s,
         }  # fmt: skip
 
 
@@ -45,7 +48,8 @@ def cluster_faults(folder: Path, *, full: bool, seed: int) -> ClusterFaults:
     """Build small takes on a local cluster of two workers while its processes are killed.
 
     In full 200 takes with a worker and the coordinator killed once each and a take that kills
-    whoever begins it; and 60 with many more kills, of the scheduler, too, and a blank take.
+    whoever begins it; 60 with many more kills, of the scheduler, too, and a blank take; and a few
+    with workers whose clocks are hours apart and a take that takes memory without end.
 
     Raises
     ------
@@ -61,7 +65,11 @@ def cluster_faults(folder: Path, *, full: bool, seed: int) -> ClusterFaults:
     rough = disturbed_build(
         _ROUGH_TAKES, folder=folder / "rough", seed=seed, kills=_ROUGH_KILLS, poison=Poison.BLANK
     )
-    return gate_of([calm, rough])
+    apart = disturbed_build(
+        _APART_TAKES, folder=folder / "apart", seed=seed, kills={"worker": 1},
+        poison=Poison.MEMORY, memory=_MEMORY, clock_s=_APART_S,
+    )  # fmt: skip
+    return replace(gate_of([calm, rough, apart]), clock_s=_APART_S)
 
 
 def gate_of(builds: Sequence[DisturbedBuild]) -> ClusterFaults:
@@ -92,6 +100,8 @@ def complaints(build: DisturbedBuild) -> list[str]:
     if build.reported != (build.poisoned,):
         told = ", ".join(build.reported) or "none"
         said.append(f"{build.poisoned} cannot be built, but {told} was reported")
+    if "nobody minded" in build.reason:
+        said.append(f"{build.poisoned}: {build.reason}")
     said += [f"{stage}: done again although its record was there" for stage in build.repeated]
     if build.again:
         said.append(f"{build.again} stages were done by a run that should have found them all")

@@ -12,7 +12,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing.process import BaseProcess
@@ -35,12 +35,21 @@ from ...core.jobs.localcluster import LocalCluster, local_cluster
 from ...dataset import groundtruth
 from ...dataset.build import SUMMARY, build_take
 from ...dataset.groundtruth import NO_MODEL, GroundTruthConfig, build_ground_truth
-from ..perf.ledger import Ledger, Line, repeats, unfinished
+from ..perf.ledger import Death, Ledger, Line, repeats, unfinished
 from ..perf.smalltakes import SmallTakes, SmallTakesConfig, small_takes, take_names
 
 _PATIENCE_S = 300.0  # without a line in the ledger; machines may be busy
 _LOOK_S = 0.05
 _END_S = 60.0  # of a coordinator whose scheduler has gone
+
+_CLOCK = """\
+import time
+
+_now, _now_ns = time.time, time.time_ns
+time.time = lambda: _now() + {seconds}
+time.time_ns = lambda: _now_ns() + int({seconds} * 1e9)
+"""
+"""Python runs a module of the name `sitecustomize` when it starts."""
 
 ONE_EACH = {"worker": 1, "coordinator": 1}
 """Kills by default."""
@@ -50,9 +59,14 @@ class Poison(StrEnum):
     """What is wrong with the poison take."""
 
     KILLS = "kills"
-    """Whoever begins it is dead at once, as of a full memory or a broken library."""
+    """Whoever begins it is dead at once, as of a broken library."""
+    MEMORY = "memory"
+    """Whoever begins it takes memory without end."""
     BLANK = "blank"
     """Its photographs show nothing."""
+
+
+_DEATHS = {Poison.KILLS: Death.KILLED, Poison.MEMORY: Death.MEMORY}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +101,7 @@ class DisturbedBuild:
 def disturbed_build(
     n_takes: int, *, folder: Path, seed: int = 0, workers: int = 2,
     kills: Mapping[str, int] = ONE_EACH, poison: Poison = Poison.KILLS, compared: int = 3,
+    memory: str | None = None, clock_s: float = 0.0,
 ) -> DisturbedBuild:  # fmt: skip
     """Build takes on a local cluster and kill its processes; tell what came of it.
 
@@ -100,6 +115,10 @@ def disturbed_build(
         `worker`, `coordinator`, `scheduler` -> times that one is killed.
     compared : int
         Meshes held against those of an undisturbed build, interrupted takes first.
+    memory : str, optional
+        That a worker may take, such as `2GB`.
+    clock_s : float
+        By so much the clock of the last worker is ahead of the others', as Python tells it.
 
     Raises
     ------
@@ -122,9 +141,15 @@ def disturbed_build(
         folder, n_takes, SmallTakesConfig(seed=seed),
         blank=[bad] if poison is Poison.BLANK else [],
     )  # fmt: skip
-    plan = _Plan.of(folder, takes, deadly=[bad] if poison is Poison.KILLS else [])
+    plan = _Plan.of(folder, takes, deadly={bad: _DEATHS[poison]} if poison in _DEATHS else {})
     patience_s = _PATIENCE_S if kills.get("scheduler") else 0.0
-    with local_cluster(folder / "cluster", workers=workers, patience_s=patience_s) as cluster:
+    n_right = workers - 1 if clock_s else workers
+    with local_cluster(
+        folder / "cluster", workers=n_right, patience_s=patience_s, memory=memory
+    ) as cluster:
+        if clock_s:
+            with _other_clock(folder / "clock", clock_s):
+                cluster.add_worker()
         run = _Disturbed(plan, cluster, rng)
         run.until_done(_kills(n_takes, kills, rng))
         last = run.once_more()
@@ -159,11 +184,11 @@ class _Plan:
     build: Path
     config: GroundTruthConfig
     ledger: Ledger
-    deadly: tuple[str, ...]
-    """Ids of takes that kill who begins them."""
+    deadly: Mapping[str, Death]
+    """Ids of takes -> how who begins them ends."""
 
     @classmethod
-    def of(cls, folder: Path, takes: SmallTakes, *, deadly: Sequence[str]) -> "_Plan":
+    def of(cls, folder: Path, takes: SmallTakes, *, deadly: Mapping[str, Death]) -> "_Plan":
         """Return the plan of a session of small takes."""
         (folder / "ledger").mkdir(parents=True)
         build = takes.build
@@ -177,7 +202,7 @@ class _Plan:
             build=folder / "build",
             config=config,
             ledger=Ledger(path=folder / "ledger" / "ledger.jsonl"),
-            deadly=tuple(deadly),
+            deadly=deadly,
         )
 
 
@@ -272,7 +297,9 @@ def _watching(plan: _Plan) -> Callable[..., Iterator[Outcome]]:
     """Return `engine.run` for jobs that leave lines in the ledger."""
 
     def watch(jobs: Iterable[Job]) -> list[Job]:
-        return [plan.ledger.watching(job, deadly=_take_of(job.name) in plan.deadly) for job in jobs]
+        return [
+            plan.ledger.watching(job, deadly=plan.deadly.get(_take_of(job.name))) for job in jobs
+        ]
 
     def run(
         jobs: Sequence[Job], where: Where, *,
@@ -282,6 +309,16 @@ def _watching(plan: _Plan) -> Callable[..., Iterator[Outcome]]:
         return engine.run(watch(jobs), where, then=after, **more)
 
     return run
+
+
+@contextmanager
+def _other_clock(folder: Path, seconds: float) -> Iterator[None]:
+    """Let Python's clock be ahead in every process that is begun meanwhile, and in its children."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sitecustomize.py").write_text(_CLOCK.format(seconds=seconds), encoding="utf-8")
+    paths = [str(folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths))):
+        yield
 
 
 def _take_of(job: str) -> str:

@@ -28,7 +28,7 @@ from PIL import Image as PillowImage
 
 from ...core.console import track
 from .bystage import by_stage
-from .gate import Gate
+from .gate import Gate, Parts
 from .trees import Tree, tree_of
 from .warm import Ended, run_command, run_here, run_work
 from .workplace import Stage, Workplace
@@ -70,13 +70,22 @@ class DiskFullFaults(Gate):
         }  # fmt: skip
 
 
-def disk_full_faults(folder: Path, *, full: bool, seed: int) -> DiskFullFaults:
-    """Fill the disk at 30 places of what each command writes; of the sample two at three."""
+def disk_full_faults(
+    folder: Path, *, full: bool, seed: int, sound: Parts | None = None
+) -> DiskFullFaults:
+    """Fill the disk at 30 places of what each command writes; of the sample two at three.
+
+    Parameters
+    ----------
+    sound : Parts, optional
+        Commands that need not be tried again.
+    """
     work = partial(
         _disks_of, folder=folder, offsets=_OFFSETS if full else _SAMPLE_OFFSETS, seed=seed
     )  # fmt: skip
     return by_stage(
-        work, _STAGES if full else _SAMPLED, what="full disks", jobs=None if full else 1
+        work, _STAGES if full else _SAMPLED, what="full disks", jobs=None if full else 1,
+        kind=DiskFullFaults, sound=sound,
     )  # fmt: skip
 
 

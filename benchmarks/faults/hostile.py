@@ -61,7 +61,7 @@ def hostile_faults(folder: Path, *, full: bool, seed: int) -> HostileFaults:
     return judged(found, {kind: len(some) for kind, some in chosen.items()}, of_hdf5)
 
 
-def judged(found: Sequence[Tried], counts: dict[str, int], hdf5: set[str]) -> HostileFaults:
+def judged(found: Sequence[Tried], counts: dict[str, Any], hdf5: set[str]) -> HostileFaults:
     """Return what came of inputs.
 
     Parameters

@@ -18,7 +18,7 @@ from typing import Any
 
 from ...core.console import track
 from .bystage import by_stage
-from .gate import Gate
+from .gate import Gate, Parts
 from .trees import Tree, tree_of
 from .warm import Ended, run_command
 from .workplace import Stage, Workplace
@@ -56,13 +56,21 @@ class _Point:
     seconds: float
 
 
-def kill_faults(folder: Path, *, full: bool, seed: int) -> KillFaults:
-    """Kill every stage at 50 moments; of the sample the quick ones at two."""
+def kill_faults(folder: Path, *, full: bool, seed: int, sound: Parts | None = None) -> KillFaults:
+    """Kill every stage at 50 moments; of the sample the quick ones at two.
+
+    Parameters
+    ----------
+    sound : Parts, optional
+        Stages that need not be tried again.
+    """
     names = [stage.name for stage in Workplace(folder).stages()] if full else _SAMPLED
     work = partial(
         _kills_of, folder=folder, points=_POINTS if full else _SAMPLE_POINTS, seed=seed
     )  # fmt: skip
-    return by_stage(work, names, what="kills", jobs=None if full else 1)
+    return by_stage(
+        work, names, what="kills", jobs=None if full else 1, kind=KillFaults, sound=sound
+    )
 
 
 def _kills_of(name: str, *, folder: Path, points: int, seed: int) -> KillFaults:

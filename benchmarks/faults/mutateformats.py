@@ -88,7 +88,7 @@ def change_archive(content: bytes, rng: np.random.Generator) -> bytes:
 
 def change_npy(content: bytes, rng: np.random.Generator) -> bytes:
     """Change the header of an array: its shape, its type; or make it a pickle."""
-    if content[:6] != b"\x93NUMPY":
+    if content[:6] != b"\x93NUMPY" or len(content) < 10:
         return mutated(content, rng, BYTES)
     shapes = (
         "()", "(0,)", "(1,)", "(-1,)", "(2147483648,)", "(1, 4611686018427387904)", "(0, 3)",

@@ -1,6 +1,5 @@
 """HDF5 files that mean harm: data elsewhere, sizes without end, links in circles, odd types."""
 
-import io
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -8,34 +7,37 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ...dataset.seal import seal
+from ...core.errors import InputError
+from ...dataset.seal import check_seal, seal
 from .mutate import BYTES, Mutation, mutated
 
 _ELSEWHERE = b"/etc/hostname"
+_NOT_EVERYWHERE = (
+    InputError, OSError, ValueError, RuntimeError, KeyError, TypeError, MemoryError,
+)  # fmt: skip
+"""Not every change can be made of every object."""
 
 
 def change_hdf5(content: bytes, rng: np.random.Generator) -> bytes:
-    """Change one object of a file, or one attribute."""
-    stream = io.BytesIO(content)
-    try:
-        with h5py.File(stream, "r+") as file:
-            names: list[str] = ["/"]
-            file.visit(names.append)
-            name = names[int(rng.integers(len(names)))]
-            if rng.integers(3) == 0:
-                _change_attribute(file[name], rng)
-            else:
-                _change_object(file, name, rng)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, MemoryError):
-        return mutated(content, rng, BYTES)  # not every change can be made of every object
-    return _sealed(stream.getvalue())
+    """Change one object of a file, or one attribute, and seal it anew: not the disk's doing.
 
-
-def _sealed(content: bytes) -> bytes:
-    """Return a file with a right seal: what follows is not the disk's doing but somebody's."""
+    A file that was damaged before is not opened, since the library may crash in it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "changed.h5"
         path.write_bytes(content)
+        try:
+            check_seal(path)
+            with h5py.File(path, "r+") as file:
+                names: list[str] = ["/"]
+                file.visit(names.append)
+                name = names[int(rng.integers(len(names)))]
+                if rng.integers(3) == 0:
+                    _change_attribute(file[name], rng)
+                else:
+                    _change_object(file, name, rng)
+        except _NOT_EVERYWHERE:
+            return mutated(content, rng, BYTES)
         seal(path)
         return path.read_bytes()
 

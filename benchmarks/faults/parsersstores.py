@@ -19,6 +19,7 @@ from ...dataset.register.registered import Registered
 from ...dataset.register.registeredfile import load_fit, load_registered, save_registered
 from ...dataset.register.takelandmarks import TakeLandmarks, load_landmarks, save_landmarks
 from ...dataset.samples import FaceDataset
+from ...dataset.seal import check_seal
 from ...dataset.shardcheck import read_values, verify_shard, verify_topology
 from ...dataset.stereo.consistency import CheckedDepth
 from ...dataset.topologyfile import read_topology, write_topology
@@ -160,8 +161,13 @@ def _shard(folder: Path) -> None:
 
 
 def _read_shard(root: Path) -> None:
-    """Read as a training does, as `verify` does, and every dataset whatever the tables say."""
+    """Read as a training does, as `verify` does, and every dataset whatever the tables say.
+
+    What is damaged is refused by its seal, as it is by the commands: HDF5 gets what was changed by
+    somebody who sealed it again.
+    """
     path, refused = root / "subjects" / "DRAWN00.h5", None
+    check_seal(path)
     for reader in (_as_training, _all_of, verify_shard, _with_data):
         try:
             reader(root if reader is _as_training else path)

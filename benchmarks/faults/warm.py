@@ -11,7 +11,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +36,6 @@ PRELOADED = (
 )  # fmt: skip
 """Modules that the server imports."""
 _PATIENCE_S = 1800.0
-_STARTING = threading.Lock()
 _FAILED = 70  # exit code of a work that raised
 
 
@@ -57,7 +55,7 @@ def warm_context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     # here numba may have begun more, and would mind another number from then on
-    with _STARTING, OneThread():
+    with OneThread():
         forkserver.ensure_running()
     return context
 

@@ -21,7 +21,7 @@ from typing import Any
 from ...core.errors import FacekitError
 from ...dataset.samples import FaceDataset, Verify
 from .bystage import by_stage
-from .gate import Gate
+from .gate import Gate, Parts
 from .lab import PEOPLE, home_of
 from .trees import Tree, tree_of
 from .warm import Ended, run_command
@@ -61,11 +61,21 @@ class _Met:
     reads: int = 0
 
 
-def writer_faults(folder: Path, *, full: bool, seed: int) -> WriterFaults:
-    """Let two commands meet in each folder, 20 times; of the sample in one, once."""
+def writer_faults(
+    folder: Path, *, full: bool, seed: int, sound: Parts | None = None
+) -> WriterFaults:
+    """Let two commands meet in each folder, 20 times; of the sample in one, once.
+
+    Parameters
+    ----------
+    sound : Parts, optional
+        Folders' commands that need not be tried again.
+    """
     work = partial(_met_at, folder=folder, pairs=_PAIRS if full else _SAMPLE_PAIRS, seed=seed)
     names = [*(_STAGES if full else _SAMPLED), _BESIDE]
-    return by_stage(work, names, what="two at once", jobs=None if full else 1)
+    return by_stage(
+        work, names, what="two at once", jobs=None if full else 1, kind=WriterFaults, sound=sound
+    )
 
 
 def _met_at(name: str, *, folder: Path, pairs: int, seed: int) -> WriterFaults:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,6 +25,16 @@ from ...core.jobs.job import Job
 
 _WATCHED = ("facekit.dataset.stages", "facekit.dataset.rigcheck")
 """Modules that look for finished stages and run the others."""
+_BLOCK, _MOST_BLOCKS, _BLOCK_S = 64 << 20, 96, 0.02
+
+
+class Death(StrEnum):
+    """How who begins a job ends."""
+
+    KILLED = "killed"
+    """At once, as of a broken library."""
+    MEMORY = "memory"
+    """It takes more and more memory until its watcher ends it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +82,13 @@ class Ledger:
 
         return lines
 
-    def watching(self, job: Job, *, deadly: bool = False) -> Job:
+    def watching(self, job: Job, *, deadly: Death | None = None) -> Job:
         """Return the job, watched.
 
         Parameters
         ----------
-        deadly : bool
-            It kills the process that begins it.
+        deadly : Death, optional
+            It ends the process that begins it.
         """
         given = {
             "ledger": str(self.path), "item": job.name, "target": job.target,
@@ -87,7 +98,7 @@ class Ledger:
 
 
 def watched(
-    *, ledger: str, item: str, target: str, given: Mapping[str, Any], deadly: bool
+    *, ledger: str, item: str, target: str, given: Mapping[str, Any], deadly: Death | None
 ) -> Mapping[str, Any]:
     """Do a job's own work and keep the ledger of it; runs on a worker."""
     path, attempt = Path(ledger), secrets.token_hex(6)
@@ -101,8 +112,8 @@ def watched(
         _append(path, json.dumps(dataclasses.asdict(line)))
 
     note("begin")
-    if deadly:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if deadly is not None:
+        _die(Death(deadly))  # it may have come as a text
     module, _, name = target.partition(":")
     work = getattr(importlib.import_module(module), name)
     with _noted_stages(note):
@@ -135,6 +146,23 @@ def unfinished(lines: Sequence[Line]) -> dict[str, Line]:
     """Return the executions that began and did not end: attempt -> its last line, in order."""
     ended = {line.attempt for line in lines if line.event == "done"}
     return {line.attempt: line for line in lines if line.attempt not in ended}
+
+
+def _die(how: Death) -> None:
+    """End this process, or have it ended.
+
+    Raises
+    ------
+    RuntimeError
+        Nobody minded the memory.
+    """
+    if how is Death.KILLED:
+        os.kill(os.getpid(), signal.SIGKILL)
+    held = []
+    for _ in range(_MOST_BLOCKS):
+        held.append(b"\x01" * _BLOCK)  # zeros would take none
+        time.sleep(_BLOCK_S)
+    raise RuntimeError(f"{len(held) * _BLOCK >> 20} MB were taken, and nobody minded")
 
 
 @contextmanager

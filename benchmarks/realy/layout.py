@@ -9,7 +9,6 @@
 Each of DATA's may lie in DATA or in DATA/data, as in the official repository.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 
 from ...core.arrays import Bools
 from ...core.errors import InputError
-from ...core.files import read_text
+from ...core.files import read_json, read_text
 from ..evaluation.predictions import check_mesh, find_beside, read_mesh, read_obj_mesh
 from .regions import N_KEYPOINTS, REGIONS, Region, Scan
 from .score import Prediction, keypoint_table
@@ -201,8 +200,8 @@ def read_prediction(path: Path, template: Template, mask: Path | None) -> Predic
     topology = read_obj_mesh(template.mesh)
     where = str(template.keypoints)
     try:
-        rows = np.array(json.loads(template.keypoints.read_text(encoding="utf-8")), np.float64)
-    except (OSError, ValueError, TypeError) as error:
+        rows = np.array(read_json(template.keypoints), np.float64)
+    except (ValueError, TypeError) as error:
         raise InputError(f"{where}: not 85 rows of [triangle, weight, weight]") from error
     check_mesh(topology.vertices, topology.faces, str(template.mesh))
     table = keypoint_table(rows, topology.faces, where)

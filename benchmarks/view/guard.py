@@ -17,12 +17,14 @@ RFC 6454 (the Origin header), RFC 6455 section 10.2 (websocket servers have to c
 import hmac
 import ipaddress
 import secrets
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_ALL_ADDRESSES = ("0.0.0.0", "::")
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-inline' "
@@ -84,7 +86,10 @@ class Guard:
         own = self.host.lower().strip("[]")
         if is_loopback(self.host):
             return name in (*_LOOPBACK_NAMES, own, f"[{own}]")
-        return name in (own, f"[{own}]") or self.host in ("0.0.0.0", "::")
+        if own in _ALL_ADDRESSES:  # a name in the DNS may lead here for anybody's sake, no number
+            machine = socket.gethostname().lower()
+            return is_address(name) or name in ("localhost", machine, machine.partition(".")[0])
+        return name in (own, f"[{own}]")
 
     def _has_key(self, path: str, headers: Headers, port: int) -> bool:
         wanted = _cookie_name(port)
@@ -97,10 +102,16 @@ def is_loopback(host: str) -> bool:
     """Tell whether an address can be reached from this machine alone."""
     if host.lower() == "localhost":
         return True
+    return is_address(host) and ipaddress.ip_address(host.strip("[]")).is_loopback
+
+
+def is_address(host: str) -> bool:
+    """Tell whether a host is named by its number, with or without brackets."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    return True
 
 
 def _cookie_name(port: int) -> str:

@@ -14,11 +14,11 @@ github.com/sicxu/Deep3DFaceRecon_pytorch reads them.
 """
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from ..arrays import Bools, Floats, Floats32, Ints
@@ -28,7 +28,7 @@ from .archive import Archive, check_below, check_fields
 from .chartfaces import skin_chart
 from .cylinder import cylindrical_chart
 from .frame import check_frame, check_triangles
-from .matfile import cut_variable
+from .matfile import read_numbers, variables_of
 from .model import UNBOUNDED, FaceModel
 from .regions import FaceParts, azimuth_deg, face_regions, face_weights
 
@@ -123,25 +123,15 @@ def _read(path: Path) -> Archive:
         raise ModelFileError(f"{path}: no such file; give the path of {_MAT_FILE}")
     if path.stat().st_size > _MOST_BYTES:
         raise ModelFileError(f"{path}: {path.stat().st_size / 1e9:.1f} GB: not {_MAT_FILE}")
-    cut = cut_variable(path)
-    if cut is not None:
-        field = f"{cut}: " if cut else ""
-        raise ModelFileError(f"{path}: {field}cut short; fetch the file again")
-    headers = {name: (shape, kind) for name, shape, kind in _ask(scipy.io.whosmat, path)}
-    for name in _FIELDS:
-        if name not in headers:
-            raise ModelFileError(f"{path}: {name}: absent; is this {_MAT_FILE}?")
-        shape, kind = headers[name]
-        if kind in ("cell", "struct", "object", "function", "opaque", "char", "sparse", "unknown"):
-            raise ModelFileError(f"{path}: {name}: a {kind} in place of numbers")
-        if 8 * int(np.prod([int(n) for n in shape], dtype=np.float64)) > _MOST_BYTES:
-            raise ModelFileError(f"{path}: {name}: shape {shape} is larger than any BFM")
+    variables = variables_of(path)
     data: Archive = {}
-    for name in _FIELDS:  # one at a time, so that a damaged one is known
-        loaded = _ask(scipy.io.loadmat, path, name)
-        if name not in loaded:
+    for name in _FIELDS:
+        if name not in variables:
             raise ModelFileError(f"{path}: {name}: absent; is this {_MAT_FILE}?")
-        data[name] = np.asarray(loaded[name])
+        shape = variables[name].shape
+        if 8 * math.prod(shape) > _MOST_BYTES:
+            raise ModelFileError(f"{path}: {name}: shape {shape} is larger than any BFM")
+        data[name] = read_numbers(path, name, variables)
     check_fields(data, _FIELDS, path)
     n = data["meanshape"].shape[1]
     if n % 3 or n == 0:
@@ -151,19 +141,6 @@ def _read(path: Path) -> Archive:
             f"{path}: skinmask: {data['skinmask'].shape[1]} vertices, but meanshape has {n // 3}"
         )
     return data
-
-
-def _ask(reader: Any, path: Path, name: str | None = None) -> Any:
-    """Call a reader of scipy's on the file or one of its variables."""
-    chosen = {} if name is None else {"variable_names": [name]}
-    field = "" if name is None else f"{name}: "
-    try:
-        return reader(str(path), appendmat=False, **chosen)
-    except Exception as error:  # scipy raises whatever its parser meets
-        said = str(error).split("\n")[0] or type(error).__name__
-        raise ModelFileError(
-            f"{path}: {field}not readable as {_MAT_FILE} ({said}); fetch the file again"
-        ) from error
 
 
 def _from_one(data: Archive, name: str, path: Path, limit: int) -> Ints:

@@ -129,6 +129,9 @@ def _blocks(n: int) -> Iterator[slice]:
         yield slice(start, start + _ROWS_AT_ONCE)
 
 
+_NAME_FILES = (".obj", ".ply")  # which are not looked for: textures are not used
+
+
 def load_mesh(path: Path) -> Mesh:
     """Read a PLY, OBJ, STL or GLB mesh, in the file's own unit.
 
@@ -140,7 +143,8 @@ def load_mesh(path: Path) -> Mesh:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        loaded = trimesh.load_mesh(path, process=False, maintain_order=True)
+        options = {"skip_materials": True} if path.suffix.lower() in _NAME_FILES else {}
+        loaded = trimesh.load_mesh(path, process=False, maintain_order=True, **options)
     except Exception as error:  # trimesh raises whatever its parsers meet
         raise InputError(f"{path}: not a readable mesh ({error})") from error
     if not isinstance(loaded, trimesh.Trimesh) or len(loaded.faces) == 0:

@@ -154,7 +154,8 @@ def _begun(x509: Any, subject: Any, issuer: Any, key: Any) -> Any:
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))  # clocks of machines differ
+        # clocks of machines differ, by a time zone as well
+        .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=_VALID_DAYS))
     )
 

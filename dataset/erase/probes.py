@@ -42,6 +42,12 @@ _PLY_SIZES = {"char": 1, "uchar": 1, "int8": 1, "uint8": 1, "short": 2, "ushort"
               "float32": 4, "double": 8, "float64": 8}  # fmt: skip
 
 
+_DAMAGED = (
+    OSError, InputError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
+    struct.error, zipfile.BadZipFile,
+)  # fmt: skip
+
+
 def draw_probes(units: Iterable[Path], rng: random.Random) -> set[bytes]:
     """Draw probes from all files of a subject.
 
@@ -56,7 +62,7 @@ def draw_probes(units: Iterable[Path], rng: random.Random) -> set[bytes]:
     for path in _files(units):
         try:
             probes |= probes_of(path, rng)
-        except (OSError, InputError, ValueError, KeyError, struct.error, zipfile.BadZipFile):
+        except _DAMAGED:
             continue  # damaged: it is deleted all the same
     return probes if len(probes) <= MOST else set(rng.sample(sorted(probes), MOST))
 

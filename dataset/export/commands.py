@@ -110,9 +110,9 @@ def export(
 def verify(folder: Path, read_data: bool, as_json: bool) -> None:
     """Check that a dataset, or a session's originals, are complete and unchanged.
 
-    A dataset has to be as its format asks, too. Without --read-data structure, sizes and the
-    hashes of its text files are checked, no data. Exit code 2 where something is wrong; the first
-    thing is named.
+    A dataset has to be as its format asks, too. Without --read-data the seals of HDF5 files (every
+    bit of them), their structure and the hashes of text files are checked, no values and no
+    originals. Exit code 2 where something is wrong; the first thing is named.
     """
     from dataclasses import asdict
 

@@ -117,6 +117,8 @@ def load_source(folder: Path) -> Source:
     beside = ("calibration", "rig", ".")
     rig_folder = _origin(folder, values, "rig_file", beside, RIG_FILE)
     rig_file = rig_folder / RIG_FILE if rig_folder.is_dir() else rig_folder
+    if rig_file.suffix.lower() != ".json" or not rig_file.is_file():
+        raise InputError(f"{summary}: its rig_file {rig_file} is no rig; put it back")
     takes, left_out = [], dict(values.get("failed", {}))
     for take in session.takes_of(TakeKind.SUBJECT):
         if take.id in left_out:

@@ -11,6 +11,7 @@ from facekit.benchmarks.faults.fuzzrun import Outcome, Trial, run_parsers
 from facekit.benchmarks.faults.mutate import BYTES, MOST_BYTES, mutated
 from facekit.benchmarks.faults.mutateformats import change_archive, change_png
 from facekit.benchmarks.faults.mutatetext import JSON
+from facekit.benchmarks.faults.parsers import all_parsers
 from facekit.benchmarks.faults.toyparsers import toy_parsers
 
 FAULTS = {
@@ -71,3 +72,14 @@ def test_damage_of_any_content_is_bounded(content: bytes) -> None:
         for i in range(30):
             changed = mutated(content, np.random.default_rng(i), mutations)
             assert isinstance(changed, bytes) and len(changed) <= MOST_BYTES
+
+
+def test_readers_that_were_sound_are_not_tried_again(tmp_path: Path) -> None:
+    known = {"cases": 10, "refused": 7, "untyped": 0, "worst_seconds": 0.5, "worst_megabytes": 9.0}
+    names = [parser.name for parser in all_parsers()]
+    sound = dict.fromkeys([*names[1:], "a reader of the past"], known)
+    found = fuzz_faults(tmp_path, full=False, seed=3, cases=5, sound=sound)
+    assert [one.parser for one in found.outcomes][-1] == names[0]
+    assert len(found.outcomes) == len(names)
+    assert found.cases == 10 * (len(names) - 1) + 5
+    assert found.worst_seconds == 0.5

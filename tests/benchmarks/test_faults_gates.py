@@ -141,5 +141,41 @@ def test_a_page_that_takes_no_table_is_told_before_any_gate_runs(
 def test_gates_are_those_that_the_result_is_known_by() -> None:
     assert list(GATES) == [
         "fuzz", "kills", "disk_full", "bit_flips", "writers", "schemas", "hostile", "metadata",
-        "erase", "cluster",
+        "strangers", "captures", "erase", "cluster",
     ]  # fmt: skip
+
+
+def parted(folder: Path, *, full: bool, seed: int, sound: dict[str, dict[str, Any]]) -> ToyGate:
+    each = {name: {"cases": 1, "failures": []} for name in ("one", "two", "three")}
+    if "two" not in sound and seed == 0:
+        each["two"]["failures"] = ["lost"]
+    tried = sorted(set(each) - set(sound))
+    lines = tuple(line for part in each.values() for line in part["failures"])
+    (folder / "tried").write_text(" ".join(tried), encoding="utf-8")
+    return ToyGate(cases=3, failures=lines, each=each)
+
+
+@pytest.fixture
+def parts(toys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one gate have parts."""
+    sys.modules["facekit.benchmarks.faults.toys"].__dict__.update(parted=parted)
+    entry = GateEntry(module="toys", function="parted", tries="toys in parts", has_parts=True)
+    monkeypatch.setitem(gates.GATES, "kills", entry)
+
+
+def test_only_parts_that_failed_are_tried_again(parts: None, tmp_path: Path) -> None:
+    config = FaultsConfig(gates=("kills",))
+    first = run_gates(config, tmp_path)
+    assert not first["passed"] and "again" not in first["kills"]
+    second = run_gates(config, tmp_path, earlier=json.loads(json.dumps(first)))
+    assert second["kills"]["again"] == "two"
+    with pytest.raises(ConfigError, match="seed: 4, but the earlier result says 0"):
+        run_gates(FaultsConfig(gates=("kills",), seed=4), tmp_path, earlier=first)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"full": true}', '{"kills": {"each": [1]}}'])
+def test_an_earlier_result_that_is_none_is_refused(toys: None, tmp_path: Path, text: str) -> None:
+    (tmp_path / "earlier.json").write_text(text, encoding="utf-8")
+    ended = CliRunner().invoke(bench_faults, ["--again", str(tmp_path / "earlier.json")])
+    assert ended.exit_code != 0
+    assert "not what" in str(ended.exception)

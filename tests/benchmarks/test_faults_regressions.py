@@ -32,6 +32,7 @@ from facekit.core.facemodel.flameparts import flame_landmarks
 from facekit.core.facemodel.landmark_table import load_landmark_table
 from facekit.core.facemodel.objfile import read_obj
 from facekit.core.facemodel.plainpickle import read_pickled_array
+from facekit.core.geometry.meshio import load_mesh
 from facekit.core.imaging.verify import verify_image
 from facekit.dataset.erase.journal import open_journal
 from facekit.dataset.export.provenance import stages_json
@@ -39,6 +40,7 @@ from facekit.dataset.export.source import load_source
 from facekit.dataset.plysample import some_vertices, vertex_rows
 from facekit.dataset.viewfile import load_depths
 from facekit.reconstruct.samples.packed import PackedSource
+from facekit.reconstruct.train.board import read_log
 from facekit.reconstruct.train.state import load_weights, save_weights
 
 PARSERS = {
@@ -315,3 +317,42 @@ def test_an_embedding_of_landmarks_of_another_form(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", lmk_faces_idx=np.arange(51), lmk_bary_coords=np.zeros(7))
     with pytest.raises(ModelFileError, match="lmk_bary_coords: shape"):
         flame_landmarks(tmp_path / "a.npz", np.zeros((60, 3), np.int32))
+
+
+def test_a_take_whose_name_is_no_text(made: Callable[[str], Path]) -> None:
+    folder = made("session")
+    (path,) = folder.rglob("session.json")
+    takes = json.loads(path.read_text(encoding="utf-8"))["takes"]
+    for name in (None, {"a": 1}, ["t1"]):
+        change(path, takes=[{**takes[0], "id": name}])
+        with pytest.raises(FacekitError, match="id: expected a text"):
+            load_session(path.parent)
+
+
+def test_a_training_log_that_nests_without_end(tmp_path: Path) -> None:
+    deep = "[" * 100_000
+    (tmp_path / "log.jsonl").write_text(f'{deep}\n{{"step": 1}}\n', encoding="utf-8")
+    assert read_log(tmp_path / "log.jsonl") == [{"step": 1}]
+
+
+@pytest.mark.parametrize("named", ["..", "../session", "/proc/self/mem"])
+def test_a_build_whose_rig_is_none(made: Callable[[str], Path], named: str) -> None:
+    folder = made("build")
+    change(folder / "build" / "build.json", rig_file=named)
+    with pytest.raises(InputError, match="is no rig"):
+        load_source(folder / "build")
+
+
+def test_a_mesh_looks_for_no_file_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    triangle = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+    (tmp_path / "mesh.obj").write_text(f"mtllib m.mtl\n{triangle}", encoding="utf-8")
+    # a path of so many folders takes minutes to resolve
+    (tmp_path / "m.mtl").write_text(f"newmtl a\nmap_Kd {'a/' * 200_000}\n", encoding="utf-8")
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "trimesh.resolvers.FilePathResolver.get", lambda _, name: asked.append(name)
+    )
+    assert len(load_mesh(tmp_path / "mesh.obj").faces) == 1
+    assert asked == []

@@ -226,3 +226,11 @@ def test_confidence_of_nothing_is_grey() -> None:
     image = amount_picture(np.array([[0.0, 1.0]]))
     assert image[0, 0].tolist() == [238, 238, 238]
     assert image[0, 1].tolist() == [253, 231, 37]
+
+
+def test_a_page_that_stays_too_large_is_told(
+    session_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("facekit.benchmarks.session_report.MOST_BYTES", 5_000)
+    page = write_report(session_folder, out=session_folder / "report.html")
+    assert f"{page}: 0.0" in caplog.text

@@ -117,6 +117,19 @@ def test_each_fault_is_named_where_it_is(studio_session, photos, tmp_path):
     assert [said[take][0] for take in TAKES] == ["usable", "usable", "bad", "usable"]
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_few_cameras_of_a_take_are_held_against_what_is_usual_of_them(
+    studio_session, photos, tmp_path, n
+):
+    """Two cannot say whether it was the take; but as long as they are as always, all is well."""
+    lacking = {take: dict(images) for take, images in photos.items()}
+    for camera in list(photos["t3"])[n:]:
+        del lacking["t3"][camera]
+    said = _said(check_quality(_session(studio_session, lacking, tmp_path)))
+    assert "missing" in said["t3"][1]
+    assert not re.search("darker|brighter|sharpness", " ".join(words for _, words in said.values()))
+
+
 def test_the_same_picture_saved_again_is_found(studio_session, photos, tmp_path):
     doubled = {take: dict(images) for take, images in photos.items()}
     doubled["t3"]["cam01"] = photos["t2"]["cam01"]

@@ -91,3 +91,16 @@ def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     path.write_text("- 1\n- 2\n")
     with pytest.raises(ConfigError, match="x.yaml"):
         load_yaml(path)
+
+
+def test_an_entry_of_a_list_is_named_by_its_place() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Lists:
+        sizes: tuple[int, ...] = ()
+        names: tuple[str, ...] = ()
+
+    with pytest.raises(ConfigError, match=r"^here: sizes\[1\]: expected int, got 'x'$"):
+        from_mapping(Lists, {"sizes": [3, "x"]}, where="here")
+    with pytest.raises(ConfigError, match=r"^here: names\[0\]: expected a text, got None$"):
+        from_mapping(Lists, {"names": [None]}, where="here")
+    assert from_mapping(Lists, {"names": [7, "a"]}, where="here").names == ("7", "a")

@@ -1,12 +1,20 @@
 """Kills on a cluster: nothing is lost, nothing done twice, the poison take alone is reported."""
 
 import dataclasses
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from facekit.benchmarks.faults.cluster import cluster_faults, gate_of
-from facekit.benchmarks.faults.clusterrun import DisturbedBuild, Poison, disturbed_build
+from facekit.benchmarks.faults.clusterrun import (
+    DisturbedBuild,
+    Poison,
+    _other_clock,
+    disturbed_build,
+)
 from facekit.core.errors import ConfigError
 
 _GOOD = DisturbedBuild(
@@ -36,6 +44,7 @@ def test_the_gate_counts_over_all_builds() -> None:
         ({"repeated": ("session/take_0001/mesh: build-dataset/depth",)}, "depth: done again"),
         ({"again": 1}, "should have found them all"),
         ({"different": 1}, "1 of 3 meshes differ"),
+        ({"reason": "6144 MB were taken, and nobody minded"}, "take_0003: 6144 MB were taken"),
     ],
 )
 def test_whatever_goes_wrong_fails_the_gate(fault: dict[str, object], said: str) -> None:
@@ -49,6 +58,14 @@ def test_kills_need_takes_to_befall(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     with pytest.raises(ConfigError, match="each kill needs a take"):
         disturbed_build(4, folder=tmp_path, kills={"worker": 2, "coordinator": 1})
+
+
+def test_another_clock_is_that_of_the_processes_begun_meanwhile(tmp_path: Path) -> None:
+    ask = [sys.executable, "-c", "import time; print(time.time())"]
+    with _other_clock(tmp_path, 7200.0):
+        ahead = float(subprocess.run(ask, capture_output=True, check=True).stdout) - time.time()
+    after = float(subprocess.run(ask, capture_output=True, check=True).stdout) - time.time()
+    assert 7100 < ahead < 7300 and abs(after) < 100
 
 
 @pytest.mark.slow
@@ -68,3 +85,13 @@ def test_a_take_that_kills_its_workers_and_a_scheduler_that_dies(tmp_path: Path)
     assert found.kills == kills
     assert found.interrupted >= 1 and found.compared >= 1
     assert found.died_of_poison >= 6
+
+
+@pytest.mark.slow
+def test_a_take_that_takes_all_memory_and_a_clock_that_is_ahead(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    found = disturbed_build(
+        6, folder=tmp_path, kills={"worker": 1}, poison=Poison.MEMORY, memory="2GB", clock_s=7200.0
+    )
+    assert gate_of([found]).passed, found
+    assert found.died_of_poison >= 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from facekit.benchmarks.perf.ledger import Ledger, Line, repeats, unfinished
+from facekit.benchmarks.perf.ledger import Death, Ledger, Line, repeats, unfinished, watched
 from facekit.core.files import STAGE_RECORD
 from facekit.core.jobs.engine import run
 from facekit.core.jobs.job import Job, Where
@@ -115,3 +115,17 @@ def test_following_sees_whole_lines_alone(ledger: Ledger) -> None:
 
 def _line(event: str, attempt: str, stage: str = "mesh") -> Line:
     return Line(event=event, item="take", attempt=attempt, pid=1, time=0.0, stage=stage)
+
+
+def test_memory_that_nobody_minds_is_told(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facekit.benchmarks.perf.ledger._BLOCK", 1 << 20)
+    monkeypatch.setattr("facekit.benchmarks.perf.ledger._MOST_BLOCKS", 3)
+    given = {"folder": str(tmp_path / "take")}
+    with pytest.raises(RuntimeError, match="3 MB were taken, and nobody minded"):
+        watched(
+            ledger=str(ledger.path), item="take", target="nothing:called", given=given,
+            deadly=Death.MEMORY,
+        )  # fmt: skip
+    assert [line.event for line in ledger.lines()] == ["begin"]

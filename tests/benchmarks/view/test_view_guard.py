@@ -106,6 +106,18 @@ def test_another_address_answers_to_its_own_name_alone() -> None:
     assert "another host" in refused(guard=guard, Host=f"127.0.0.1:{PORT}")
 
 
+@pytest.mark.parametrize("bound", ["0.0.0.0", "::"])
+def test_bound_to_all_addresses_it_answers_to_numbers_and_the_machines_own_name(
+    bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "Scanner.lab.example")
+    guard = Guard(host=bound, key="the-key")
+    for name in ("10.0.0.5", "[fe80::1]", "localhost", "scanner", "scanner.lab.example"):
+        assert not refused(guard=guard, Host=f"{name}:{PORT}")
+    for name in ("elsewhere.example", "10.0.0.5.elsewhere.example", "lab.example", ""):
+        assert "another host" in refused(guard=guard, Host=f"{name}:{PORT}")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "LOCALHOST"])
 def test_loopback(host: str) -> None:
     assert is_loopback(host)
