@@ -146,7 +146,7 @@ class ResidentSamples:
                     f"the samples' {name} are not those of the face model {self.face.model.name}; "
                     "give samples of that model"
                 )
-        of_sample = (
+        of_sample: tuple[np.ndarray, ...] = (
             sample.image, sample.mask, sample.landmarks, np.array(sample.truth is not None),
             truth.K @ truth.cam_from_head, truth.K[:2, :2], truth.cam_from_head[:, :3],
         )  # fmt: skip
