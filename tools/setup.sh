@@ -63,6 +63,6 @@ elif reachable "$cpu_index/torch/"; then # the CPU build is a tenth of the size
 else
   "${pip[@]}" install "$torch"
 fi
-"${pip[@]}" install --constraint constraints.txt --editable '.[cluster,raw,train,view]' --group dev
+"${pip[@]}" install --constraint constraints.txt --editable '.[cluster,exr,raw,train,view]' --group dev
 sha256sum pyproject.toml constraints.txt tools/setup.sh >"$venv/.ready"
 say "done"

@@ -201,3 +201,5 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(name="no-part-of-the-rig", make=_no_part_of_the_rig),
 )
 """By name, in the order that they are tried."""
+SAMPLED = ("lacks-8", "truncated", "exchanged", "saved-again", "turned", "late", "other-body")
+"""Names of those that a sample tries."""

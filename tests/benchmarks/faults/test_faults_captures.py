@@ -18,7 +18,7 @@ BY_NAME = {mistake.name: mistake for mistake in MISTAKES}
 
 def _only(monkeypatch: pytest.MonkeyPatch, *mistakes: Mistake) -> None:
     monkeypatch.setattr(captures, "MISTAKES", mistakes)
-    monkeypatch.setattr(captures, "N_CAMERAS", 2)
+    monkeypatch.setattr(captures, "SAMPLED", [mistake.name for mistake in mistakes])
 
 
 def test_some_mistakes_are_named_and_nobody_else_is_accused(
