@@ -110,7 +110,7 @@ def _turned(rig: Rig, camera: Camera, rng: np.random.Generator) -> Rig:
     R = Rotation.from_rotvec(np.radians(TURN_DEG) * axis).as_matrix()
     moved = R @ camera.cam_from_world[:, :3]
     wrong = replace(camera, cam_from_world=np.column_stack([moved, -moved @ camera.center]))
-    return replace(rig, cameras=tuple(wrong if c.name == camera.name else c for c in rig))
+    return rig.with_camera(wrong)
 
 
 def _turned_figures(

@@ -220,7 +220,7 @@ def _stated(rig: Rig, fault: Fault, victim: str, middle: Floats) -> Rig:
     # the photograph as it is; the build is told Q
     moved = np.column_stack([rotation, middle + shift - rotation @ middle])
     wrong = replace(camera, cam_from_world=compose(camera.cam_from_world, invert(moved)))
-    return replace(rig, cameras=tuple(wrong if c.name == victim else c for c in rig.cameras))
+    return rig.with_camera(wrong)
 
 
 def _shifted(mm: float) -> Floats:

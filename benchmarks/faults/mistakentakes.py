@@ -89,8 +89,7 @@ def _delay(
     step *= distance_mm / np.linalg.norm(step)
     pose = late.cam_from_world.copy()
     pose[:, 3] += pose[:, :3] @ step
-    apart = replace(late, cam_from_world=pose)
-    wrong = replace(rig, cameras=tuple(apart if c is late else c for c in rig))
+    wrong = rig.with_camera(replace(late, cam_from_world=pose))
     moved = check_photos(photos, wrong).report.moved
     what = f"{distance_mm:g} mm between {late.name} and the others"
     found.cases += 1

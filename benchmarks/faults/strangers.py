@@ -196,9 +196,9 @@ def _origins(port: int) -> list[str]:
         f"http://{_ELSEWHERE}", f"https://{_ELSEWHERE}", f"http://{_ELSEWHERE}:{port}", "null",
         f"https://127.0.0.1:{port}", "http://127.0.0.1", "http://localhost",
         f"http://127.0.0.1:{port + 1}", f"http://localhost:{port}",
-        f"http://127.0.0.1:{port}.{_ELSEWHERE}", f"http://127.0.0.1:{port}@{_ELSEWHERE}", f"http://127.0.0.1:{port}/",
-        f"//127.0.0.1:{port}", f"127.0.0.1:{port}", "file://", "chrome-extension://abcdef",
-        "*", "", f"http://127.0.0.1:{port} http://{_ELSEWHERE}", f"http://[::1]:{port}",
+        f"http://127.0.0.1:{port}.{_ELSEWHERE}", f"http://127.0.0.1:{port}@{_ELSEWHERE}",
+        f"http://127.0.0.1:{port}/", f"//127.0.0.1:{port}", f"127.0.0.1:{port}", "file://",
+        "chrome-extension://abcdef", "*", "", f"http://127.0.0.1:{port} http://{_ELSEWHERE}", f"http://[::1]:{port}",
     ]  # fmt: skip
 
 

@@ -33,7 +33,7 @@ _COMPLEX = 1 << 11
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8",
           13: "u8"}  # fmt: skip
 """Of an element's numbers -> numpy's name."""
-_DAMAGED = (struct.error, zlib.error, UnicodeDecodeError, ValueError)
+_DAMAGED = (struct.error, zlib.error, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -163,6 +163,12 @@ class Rig:
         """Return the rig in the frame that `similarity` leads to."""
         return replace(self, cameras=tuple(c.moved(similarity) for c in self.cameras))
 
+    def with_camera(self, camera: Camera) -> "Rig":
+        """Return the rig with `camera` in place of the one of its name."""
+        return replace(
+            self, cameras=tuple(camera if c.name == camera.name else c for c in self.cameras)
+        )
+
 
 def distort(normalised: AnyFloats, distortion: Floats) -> Floats:
     """Apply Brown distortion to normalised coordinates (..., 2).

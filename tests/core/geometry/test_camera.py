@@ -1,5 +1,7 @@
 """Camera conventions: pixel centres at (0.5, 0.5), OpenCV axes, Brown distortion."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -81,3 +83,11 @@ def test_rig_is_addressed_by_camera_name(camera: Camera) -> None:
     assert rig.names == ("c",)
     with pytest.raises(KeyError):
         rig["d"]
+
+
+def test_a_camera_takes_the_place_of_the_one_of_its_name(camera: Camera) -> None:
+    rig = Rig(cameras=tuple(replace(camera, name=name) for name in "abc"), metric=False)
+    wide = replace(camera, name="b", width=2048)
+    changed = rig.with_camera(wide)
+    assert changed.names == rig.names and not changed.metric
+    assert changed.cameras == (rig["a"], wide, rig["c"])
