@@ -1,6 +1,7 @@
 """Eight LED panels round the cameras, and how much of each the face sees."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,8 +14,18 @@ _YAW_DEG = (-75, -48, -20, 20, 48, 75, -32, 32)
 _PITCH_DEG = (12, 36, 58, 58, 36, 12, -34, -34)
 _AMBIENT_SHARE = 0.18
 _PANEL_SD = 0.09  # radians: panels of about 15 degrees, for soft edges of shadows
-_PANEL_RAYS, _SKY_RAYS = 6, 32
 _START_MM = 0.5  # rays start so far off the surface, against hitting it
+
+
+class LightRays(NamedTuple):
+    """Rays from a vertex that tell how much of the light it sees: fewer are quicker and rougher."""
+
+    panel: int = 6
+    """To each LED."""
+    sky: int = 32
+
+
+LIGHT_RAYS = LightRays()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +60,9 @@ def led_ring(rng: np.random.Generator | None = None) -> Lights:
 
 
 def light_visibility(
-    vertices: AnyFloats, faces: Ints, lights: Lights, *, rng: np.random.Generator
-) -> Floats32:
+    vertices: AnyFloats, faces: Ints, lights: Lights, *, rng: np.random.Generator,
+    n_rays: LightRays = LIGHT_RAYS,
+) -> Floats32:  # fmt: skip
     """Return (V, N_LIGHTS + 1): how much of each LED, and of the sky, each vertex sees.
 
     The last column is the open part of the hemisphere (ambient occlusion).
@@ -60,14 +72,14 @@ def light_visibility(
     start = np.asarray(vertices) + _START_MM * normals
     seen = np.zeros((len(vertices), N_LIGHTS + 1), np.float32)
     for light in range(N_LIGHTS):
-        for _ in range(_PANEL_RAYS):
+        for _ in range(n_rays.panel):
             ray = lights.directions[light] + rng.normal(0, _PANEL_SD, 3)
             rays = np.broadcast_to(ray / np.linalg.norm(ray), start.shape)
             seen[:, light] += ~query.occluded(start, rays)
-    seen[:, :N_LIGHTS] /= _PANEL_RAYS
-    for _ in range(_SKY_RAYS):
+    seen[:, :N_LIGHTS] /= n_rays.panel
+    for _ in range(n_rays.sky):
         ray = rng.normal(size=3)
         rays = normals + 0.98 * ray / np.linalg.norm(ray)  # cosine-weighted round each normal
         seen[:, N_LIGHTS] += ~query.occluded(start, rays)
-    seen[:, N_LIGHTS] /= _SKY_RAYS
+    seen[:, N_LIGHTS] /= n_rays.sky
     return seen

@@ -14,7 +14,7 @@ from ...core.arrays import AnyFloats, Bools, Floats, Floats32, Ints
 from ...core.facemodel.model import FaceModel
 from ...core.geometry.closest import SurfaceQuery
 from ...core.geometry.mesh import Mesh, edges_of, subdivide_loop, vertex_normals
-from .lights import Lights, light_visibility
+from .lights import LIGHT_RAYS, LightRays, Lights, light_visibility
 from .skin import PAINT, SkinValues, relief, skin_values
 from .subject import Subject
 
@@ -68,18 +68,22 @@ class Scene:
 
 
 def build_scene(
-    subject: Subject, lights: Lights, *, footprint_mm: float, rng: np.random.Generator
-) -> Scene:
+    subject: Subject, lights: Lights, *, footprint_mm: float, rng: np.random.Generator,
+    light_rays: LightRays = LIGHT_RAYS,
+) -> Scene:  # fmt: skip
     """Subdivide the subject's mesh to the pixel footprint and raise its skin.
 
     Parameters
     ----------
     footprint_mm : float
         Size of a pixel on the face: edges become about as long, memory permitting.
+    light_rays : LightRays
+        By which a vertex finds how much of the light it sees.
     """
     model = subject.model
     coarse = Mesh(vertices=subject.vertices(), faces=model.faces)
-    n_times = subdivision_levels(model, footprint_mm)
+    edge_mm = frontal_edge(model)
+    n_times = subdivision_levels(edge_mm / footprint_mm, len(model.faces))
     fine = subdivide_loop(coarse, n_times=n_times)
     places = places_in_parent(n_times)
     paint = np.stack([model.weights.get(name, np.zeros(len(model.mean))) for name in PAINT], 1)
@@ -92,7 +96,7 @@ def build_scene(
     )
     height = relief(
         anchor_paint[:, :3], anchor_paint[:, 3:], skin=skin,
-        edge_mm=frontal_edge(model) / 2**n_times,
+        edge_mm=edge_mm / 2**n_times,
     )  # fmt: skip
     del anchor_paint
     base_normals = vertex_normals(fine.vertices, fine.faces)
@@ -105,7 +109,7 @@ def build_scene(
         places=places.astype(np.float32),
         anchor=model.mean.astype(np.float32),
         paint=paint.astype(np.float32),
-        seen=light_visibility(coarse.vertices, coarse.faces, lights, rng=rng),
+        seen=light_visibility(coarse.vertices, coarse.faces, lights, rng=rng, n_rays=light_rays),
         # Loop's scheme keeps the coarse vertices first, moved to the smooth surface
         soft_normals=base_normals[: len(model.mean)].astype(np.float32),
     )
@@ -120,10 +124,10 @@ def build_scene(
     )
 
 
-def subdivision_levels(model: FaceModel, footprint_mm: float) -> int:
-    """Return how often to halve the face's edges to reach the footprint, memory permitting."""
-    wanted = max(1, round(np.log2(frontal_edge(model) / footprint_mm)))
-    most = int(np.log(MOST_FACES / len(model.faces)) / np.log(4))
+def subdivision_levels(shorter: float, n_faces: int) -> int:
+    """Return how often to halve edges that should be so many times shorter, memory permitting."""
+    wanted = max(1, round(np.log2(shorter)))
+    most = int(np.log(MOST_FACES / n_faces) / np.log(4))
     return max(1, min(wanted, most))
 
 

@@ -10,13 +10,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...capture.virtual.lights import Lights
+from ...capture.virtual.lights import LIGHT_RAYS, LightRays, Lights
 from ...capture.virtual.render import snapshot
 from ...capture.virtual.scene import Scene, build_scene, frontal_edge
 from ...capture.virtual.sensor import BACKDROP, Optics
-from ...capture.virtual.skin import IRIS, PAINT, PUPIL, SCLERA, relief, skin_values
+from ...capture.virtual.skin import IRIS, PAINT, PUPIL, SCLERA, relief
 from ...capture.virtual.studio import rng_of
-from ...capture.virtual.subject import Subject
 from ...core.arrays import Bools, Floats, Floats32
 from ...core.errors import ConfigError
 from ...core.facemodel.load import load_face_model
@@ -36,6 +35,8 @@ _LANDMARK_PX = (0.4, 2.2)  # sd of a detector's landmarks, px of 224
 _FIRST_FOCAL = 1000.0
 _FINEST_MM = 0.8  # of relief: about a texel of the true displacement map
 _HIDDEN = 0.5
+_QUICK_MM = 2.0  # edges of the surface
+_QUICK_RAYS = LightRays(panel=2, sky=8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class VirtualConfig:
     people: PeopleConfig = field(default_factory=PeopleConfig)
     most_yaw_deg: float = 40.0
     distance_mm: tuple[float, float] = (600.0, 1600.0)
+    quick: bool = False  # many people for little: coarser surface, fewer rays, no true relief
 
     def __post_init__(self) -> None:
         for name in ("n_people", "takes", "views"):
@@ -75,6 +77,8 @@ class _Population:
     """(n, n, N_PAINT)."""
     valid: Bools
     """(n, n) texels whose relief is known."""
+    edge_mm: float
+    """Of `people`'s frontal face."""
 
 
 def _population(model: FaceModel, people: FaceModel) -> _Population:
@@ -92,6 +96,7 @@ def _population(model: FaceModel, people: FaceModel) -> _Population:
         anchor=texels.interpolated(carried.values(people.mean)),
         paint=texels.interpolated(carried.values(paint)),
         valid=texels.inside & (texels.interpolated(known.astype(np.float32)) > 1 - _HIDDEN),
+        edge_mm=frontal_edge(people),
     )
 
 
@@ -100,7 +105,8 @@ class _Take:
     """A person with an expression in a light."""
 
     key: tuple[int, int]
-    subject: Subject
+    marks: Floats
+    """(68, 3) mm."""
     scene: Scene
     lights: Lights
     truth: Truth
@@ -152,9 +158,9 @@ class VirtualSource:
         number_take, view = divmod(rest, self.config.views)
         take = self._take(number, number_take)
         rng = rng_of(self.config.seed, f"person {number} take {number_take} view {view}")
-        camera, landmarks = self._camera(take.subject, rng)
+        camera, landmarks = self._camera(take.marks, rng)
         image, cover = snapshot(
-            take.scene, camera, take.lights, _optics(rng),
+            take.scene, camera, take.lights, _optics(rng, quick=self.config.quick),
             backdrop=something(self.config.size, rng), rng=rng,
         )  # fmt: skip
         return Sample(
@@ -189,30 +195,28 @@ class VirtualSource:
         subject = replace(subject, expression=expression)
         lights = draw_lights(c.people, rng)
         footprint = MODEL_UNIT_MM / UNIT_PX * AT_SIZE * FIELD / c.size
-        scene = build_scene(subject, lights, footprint_mm=footprint, rng=rng)
+        scene = build_scene(
+            subject, lights, footprint_mm=_QUICK_MM if c.quick else footprint, rng=rng,
+            light_rays=_QUICK_RAYS if c.quick else LIGHT_RAYS,
+        )  # fmt: skip
         self._last = _Take(
             key=(number, take),
-            subject=subject,
+            marks=scene.coarse.vertices[subject.model.landmarks68],
             scene=scene,
             lights=lights,
-            truth=self._truth(population, subject, scene),
+            truth=self._truth(population, scene),
             head_from_other=population.carried.head_from_other,
         )
         return self._last
 
-    def _truth(self, population: _Population, subject: Subject, scene: Scene) -> Truth:
+    def _truth(self, population: _Population, scene: Scene) -> Truth:
         """Return the truth of a take but for its camera."""
-        own = population.people
-        vertices = population.carried.vertices(subject.vertices())
+        vertices = population.carried.vertices(scene.coarse.vertices)
         identity, expression = population.modes.nearest(vertices)
-        skin = skin_values(
-            subject.skin, own.mean, weights=own.weights,
-            eye_corners=own.mean[own.landmarks68[[36, 45]]],
-        )  # fmt: skip
-        levels = round(np.log(len(scene.surface.faces) / len(own.faces)) / np.log(4))
+        levels = round(np.log(len(scene.surface.faces) / len(scene.coarse.faces)) / np.log(4))
         height = relief(
             population.anchor.reshape(-1, 3), population.paint.reshape(-1, len(PAINT)),
-            skin=skin, edge_mm=max(_FINEST_MM, frontal_edge(own) / 2**levels),
+            skin=scene.skin, edge_mm=max(_FINEST_MM, population.edge_mm / 2**levels),
         ).reshape(population.valid.shape)  # fmt: skip
         return Truth(
             vertices=vertices.astype(np.float32),
@@ -225,10 +229,9 @@ class VirtualSource:
             displacement_valid=population.valid,
         )
 
-    def _camera(self, subject: Subject, rng: np.random.Generator) -> tuple[Camera, Floats]:
+    def _camera(self, marks: Floats, rng: np.random.Generator) -> tuple[Camera, Floats]:
         """Place a camera whose picture is the stored crop; return it and noisy landmarks."""
-        size, model = self.config.size, subject.model
-        marks = subject.vertices()[model.landmarks68]
+        size = self.config.size
         eye = _viewpoint(marks, self.config, rng)
         pose = _rolled(look_at(eye, five_points(marks).mean(axis=0)), rng.normal(0, 5))
         first = Camera(
@@ -257,10 +260,11 @@ def _rolled(cam_from_world: Floats, degrees: float) -> Floats:
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ cam_from_world
 
 
-def _optics(rng: np.random.Generator) -> Optics:
+def _optics(rng: np.random.Generator, *, quick: bool) -> Optics:
     """Draw what lens and sensor do."""
     noise = float(rng.uniform(0.5, 4))
     return Optics(
+        supersampling=1 if quick else Optics.supersampling,
         blur_px=float(rng.uniform(0.3, 1.0)),
         exposure=float(rng.uniform(0.75, 1.25)),
         read_noise=0.0015 * noise,
