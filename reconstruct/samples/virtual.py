@@ -201,7 +201,7 @@ class VirtualSource:
         )  # fmt: skip
         self._last = _Take(
             key=(number, take),
-            marks=scene.coarse.vertices[subject.model.landmarks68],
+            marks=np.asarray(scene.coarse.vertices[subject.model.landmarks68], np.float64),
             scene=scene,
             lights=lights,
             truth=self._truth(population, scene),
