@@ -61,7 +61,7 @@ def led_ring(rng: np.random.Generator | None = None) -> Lights:
 
 def light_visibility(
     vertices: AnyFloats, faces: Ints, lights: Lights, *, rng: np.random.Generator,
-    n_rays: LightRays = LIGHT_RAYS,
+    light_rays: LightRays = LIGHT_RAYS,
 ) -> Floats32:  # fmt: skip
     """Return (V, N_LIGHTS + 1): how much of each LED, and of the sky, each vertex sees.
 
@@ -72,14 +72,14 @@ def light_visibility(
     start = np.asarray(vertices) + _START_MM * normals
     seen = np.zeros((len(vertices), N_LIGHTS + 1), np.float32)
     for light in range(N_LIGHTS):
-        for _ in range(n_rays.panel):
+        for _ in range(light_rays.panel):
             ray = lights.directions[light] + rng.normal(0, _PANEL_SD, 3)
             rays = np.broadcast_to(ray / np.linalg.norm(ray), start.shape)
             seen[:, light] += ~query.occluded(start, rays)
-    seen[:, :N_LIGHTS] /= n_rays.panel
-    for _ in range(n_rays.sky):
+    seen[:, :N_LIGHTS] /= light_rays.panel
+    for _ in range(light_rays.sky):
         ray = rng.normal(size=3)
         rays = normals + 0.98 * ray / np.linalg.norm(ray)  # cosine-weighted round each normal
         seen[:, N_LIGHTS] += ~query.occluded(start, rays)
-    seen[:, N_LIGHTS] /= n_rays.sky
+    seen[:, N_LIGHTS] /= light_rays.sky
     return seen

@@ -51,6 +51,8 @@ class Scene:
     skin: SkinValues
     relief: Floats32
     """(V,) mm along the normal."""
+    edge_mm: float
+    """Typical edge of the frontal face: finer relief than two of them it does not carry."""
     frontal: Bools
     """(F,) the frontal face, on which meshes are scored."""
     coarse: Mesh
@@ -82,8 +84,9 @@ def build_scene(
     """
     model = subject.model
     coarse = Mesh(vertices=subject.vertices(), faces=model.faces)
-    edge_mm = frontal_edge(model)
-    n_times = subdivision_levels(edge_mm / footprint_mm, len(model.faces))
+    whole_edge_mm = frontal_edge(model)
+    n_times = subdivision_levels(whole_edge_mm / footprint_mm, len(model.faces))
+    edge_mm = whole_edge_mm / 2**n_times
     fine = subdivide_loop(coarse, n_times=n_times)
     places = places_in_parent(n_times)
     paint = np.stack([model.weights.get(name, np.zeros(len(model.mean))) for name in PAINT], 1)
@@ -94,10 +97,7 @@ def build_scene(
     anchor_paint = interpolate_down(
         np.hstack([model.mean, paint]).astype(np.float32), model.faces, fine.faces, places=places
     )
-    height = relief(
-        anchor_paint[:, :3], anchor_paint[:, 3:], skin=skin,
-        edge_mm=edge_mm / 2**n_times,
-    )  # fmt: skip
+    height = relief(anchor_paint[:, :3], anchor_paint[:, 3:], skin=skin, edge_mm=edge_mm)
     del anchor_paint
     base_normals = vertex_normals(fine.vertices, fine.faces)
     vertices = (fine.vertices + base_normals * height[:, None]).astype(np.float32)
@@ -109,7 +109,9 @@ def build_scene(
         places=places.astype(np.float32),
         anchor=model.mean.astype(np.float32),
         paint=paint.astype(np.float32),
-        seen=light_visibility(coarse.vertices, coarse.faces, lights, rng=rng, n_rays=light_rays),
+        seen=light_visibility(
+            coarse.vertices, coarse.faces, lights, rng=rng, light_rays=light_rays
+        ),
         # Loop's scheme keeps the coarse vertices first, moved to the smooth surface
         soft_normals=base_normals[: len(model.mean)].astype(np.float32),
     )
@@ -118,6 +120,7 @@ def build_scene(
         surface=surface,
         skin=skin,
         relief=height,
+        edge_mm=edge_mm,
         frontal=np.repeat(in_face, 4**n_times),
         coarse=coarse,
         query=SurfaceQuery(vertices, fine.faces),

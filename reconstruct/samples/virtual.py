@@ -12,7 +12,7 @@ import numpy as np
 
 from ...capture.virtual.lights import LIGHT_RAYS, LightRays, Lights
 from ...capture.virtual.render import snapshot
-from ...capture.virtual.scene import Scene, build_scene, frontal_edge
+from ...capture.virtual.scene import Scene, build_scene
 from ...capture.virtual.sensor import BACKDROP, Optics
 from ...capture.virtual.skin import IRIS, PAINT, PUPIL, SCLERA, relief
 from ...capture.virtual.studio import rng_of
@@ -52,7 +52,7 @@ class VirtualConfig:
     people: PeopleConfig = field(default_factory=PeopleConfig)
     most_yaw_deg: float = 40.0
     distance_mm: tuple[float, float] = (600.0, 1600.0)
-    quick: bool = False  # many people for little: coarser surface, fewer rays, no true relief
+    quick: bool = False  # many people for little: coarser surface and relief, fewer rays
 
     def __post_init__(self) -> None:
         for name in ("n_people", "takes", "views"):
@@ -77,8 +77,6 @@ class _Population:
     """(n, n, N_PAINT)."""
     valid: Bools
     """(n, n) texels whose relief is known."""
-    edge_mm: float
-    """Of `people`'s frontal face."""
 
 
 def _population(model: FaceModel, people: FaceModel) -> _Population:
@@ -96,7 +94,6 @@ def _population(model: FaceModel, people: FaceModel) -> _Population:
         anchor=texels.interpolated(carried.values(people.mean)),
         paint=texels.interpolated(carried.values(paint)),
         valid=texels.inside & (texels.interpolated(known.astype(np.float32)) > 1 - _HIDDEN),
-        edge_mm=frontal_edge(people),
     )
 
 
@@ -213,10 +210,9 @@ class VirtualSource:
         """Return the truth of a take but for its camera."""
         vertices = population.carried.vertices(scene.coarse.vertices)
         identity, expression = population.modes.nearest(vertices)
-        levels = round(np.log(len(scene.surface.faces) / len(scene.coarse.faces)) / np.log(4))
         height = relief(
             population.anchor.reshape(-1, 3), population.paint.reshape(-1, len(PAINT)),
-            skin=scene.skin, edge_mm=max(_FINEST_MM, population.edge_mm / 2**levels),
+            skin=scene.skin, edge_mm=max(_FINEST_MM, scene.edge_mm),
         ).reshape(population.valid.shape)  # fmt: skip
         return Truth(
             vertices=vertices.astype(np.float32),
