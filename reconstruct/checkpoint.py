@@ -75,7 +75,7 @@ def load_hrn(
     n_albedo: int | None = None,
     device: torch.device | str = "cpu",
 ) -> HrnCheckpoint:
-    """Load the three networks and their gains, for a face model.
+    """Load the networks and their gains, for a face model.
 
     Parameters
     ----------

@@ -133,6 +133,8 @@ class Hrn(nn.Module):
         d and n, texels a side.
     camera : HrnCamera
         Of the crop that the coefficient network sees.
+    landmark_net : LandmarkNet, optional
+        Corrects the coefficients by landmarks, where there are any.
     """
 
     quads: Tensor
@@ -152,11 +154,13 @@ class Hrn(nn.Module):
         deformation_size: int = 64,
         displacement_size: int = 256,
         camera: HrnCamera | None = None,
+        landmark_net: nn.Module | None = None,
         rasterizer: Rasterizer | None = None,
     ) -> None:
         super().__init__()
         self.face = face
         self.coefficient_net, self.mid_net, self.high_net = coefficient_net, mid_net, high_net
+        self.landmark_net = landmark_net
         self.alpha, self.beta = _gain(alpha), _gain(beta)
         self.deretoucher, self.retouched_input = deretoucher, retouched_input
         self.deformation_size, self.displacement_size = deformation_size, displacement_size
@@ -190,11 +194,18 @@ class Hrn(nn.Module):
             deformation_size=networks.layout.deformation_size,
             displacement_size=networks.layout.displacement_size,
             camera=HrnCamera().resized(networks.layout.image_size),
+            landmark_net=networks.landmark_net,
             rasterizer=rasterizer,
         )
 
     def forward(
-        self, crop224: Tensor, crop512: Tensor, mask: Tensor | None = None, *, compat: bool = False
+        self,
+        crop224: Tensor,
+        crop512: Tensor,
+        mask: Tensor | None = None,
+        landmarks: Tensor | None = None,
+        *,
+        compat: bool = False,
     ) -> HrnOutput:
         """Reconstruct a batch of faces.
 
@@ -204,6 +215,8 @@ class Hrn(nn.Module):
             The same crop in two sizes (see `align`); the second gives the texture.
         mask : (B, 1, 224, 224) in [0, 1], optional
             The visible skin of the face; by default all of it.
+        landmarks : (B, 68, 2), optional
+            As for `coefficients`.
 
         Raises
         ------
@@ -211,8 +224,22 @@ class Hrn(nn.Module):
             The crops do not go together, or the network is another face model's.
         """
         self._check(crop224, crop512, mask)
-        found = split(self.coefficient_net(crop224), self.face)
+        found = self.coefficients(crop224, landmarks)
         return self.refine(found, crop512, mask, compat=compat)
+
+    def coefficients(self, crop224: Tensor, landmarks: Tensor | None = None) -> Coefficients:
+        """Return the coefficients of a batch of faces.
+
+        Parameters
+        ----------
+        landmarks : (B, 68, 2), optional
+            Px of `crop224`, y up; NaN unknown. Of use to weights with a landmark network alone.
+        """
+        found = split(self.coefficient_net(crop224), self.face)
+        if self.landmark_net is None or landmarks is None:
+            return found
+        marks = self.face.shape(found.identity, found.expression)[:, self.face.landmarks]
+        return by_landmarks(self.landmark_net, found, marks, landmarks, self.camera)
 
     def refine(
         self,
@@ -358,6 +385,24 @@ class Hrn(nn.Module):
             )
         if mask is not None and tuple(mask.shape) != mask_shape:
             raise InputError(f"a mask of shape {tuple(mask.shape)}, expected {mask_shape}")
+
+
+def by_landmarks(
+    network: nn.Module, found: Coefficients, marks: Tensor, landmarks: Tensor, camera: HrnCamera
+) -> Coefficients:
+    """Return coefficients corrected by landmarks.
+
+    Parameters
+    ----------
+    network : LandmarkNet
+    marks : (B, 68, 3)
+        Where `found` has them, unposed, model units.
+    landmarks : (B, 68, 2)
+        Px of the camera's image, y up; NaN unknown.
+    """
+    places = camera.project(posed(marks, found.angles, found.translation))
+    corrected: Coefficients = network(found, places / camera.size, landmarks / camera.size)
+    return corrected
 
 
 def _gain(value: Tensor | float) -> nn.Parameter:

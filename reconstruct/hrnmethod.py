@@ -103,7 +103,10 @@ class HrnMethod:
             for size in (self.hrn.camera.size, _FINE_PX)
         ]  # fmt: skip
         mask = None if photograph.mask is None else crops[0].cut(photograph.mask)
-        out = forward(self.hrn, *(crop.image for crop in crops), mask=mask, compat=self._compat)
+        out = forward(
+            self.hrn, *(crop.image for crop in crops), mask=mask, landmarks=crops[0].landmarks,
+            compat=self._compat,
+        )  # fmt: skip
         camera = camera_of(out, self.hrn, photograph, crops[0])
         shape = shape_of(out, self.hrn.face)
         if self._compat:
@@ -126,7 +129,13 @@ class HrnMethod:
 
 
 def forward(
-    hrn: Hrn, crop: Floats32, fine: Floats32, *, mask: Floats32 | None = None, compat: bool = False
+    hrn: Hrn,
+    crop: Floats32,
+    fine: Floats32,
+    *,
+    mask: Floats32 | None = None,
+    landmarks: Floats | None = None,
+    compat: bool = False,
 ) -> HrnOutput:
     """Let the networks look at one face.
 
@@ -136,11 +145,14 @@ def forward(
         The same crop as the coefficient network sees it, and as textures are taken from it.
     mask : (S, S, 1), optional
         1 where `crop` shows the face.
+    landmarks : (68, 2), optional
+        Px of `crop`, y up; NaN unknown.
     """
     device = hrn.face.mean.device
     given = None if mask is None else _tensor(mask, device)
+    marks = None if landmarks is None else torch.from_numpy(landmarks).float()[None].to(device)
     with torch.inference_mode():
-        return hrn(_tensor(crop, device), _tensor(fine, device), given, compat=compat)
+        return hrn(_tensor(crop, device), _tensor(fine, device), given, marks, compat=compat)
 
 
 def reference5(face: FaceTensors) -> Floats:

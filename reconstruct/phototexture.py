@@ -28,6 +28,7 @@ _GUTTER = 8
 _OUTLINE_PX = 384  # longer side of the picture in which the outline is found
 _RIM_MM = 6.0  # from the outline: a fit's may be off by so much; believed from twice that
 _REMAP_ROWS = 16_000
+_SHARE_TEXELS = 512  # most a side that shares are worked out at: they are soft
 
 
 class PhotoTexture(NamedTuple):
@@ -122,6 +123,9 @@ def photo_share(
     mask : (height, width) uint8, optional
         White where the photograph shows the face.
     """
+    if size > _SHARE_TEXELS:
+        share = photo_share(model, vertices, camera, size=_SHARE_TEXELS, query=query, mask=mask)
+        return np.asarray(cv2.resize(share, (size, size), interpolation=cv2.INTER_LINEAR))
     texels = chart(model, size)
     rows = np.flatnonzero(texels.inside.ravel())
     there = texels.interpolated(vertices).reshape(-1, 3)[rows].astype(np.float64)
@@ -131,12 +135,13 @@ def photo_share(
         np.linalg.norm(normals, axis=1) * np.linalg.norm(toward, axis=1), 1e-9
     )
     query = SurfaceQuery(vertices, model.faces) if query is None else query
-    seen = query.sees(camera, there, offset_mm=_OFFSET_MM) & _within(there, camera)
+    xy, depth = camera.project(there)
+    seen = query.sees(camera, there, offset_mm=_OFFSET_MM) & _within(xy, camera)
     if mask is not None:
-        seen &= _on_mask(mask, there, camera)
+        seen &= _on_mask(mask, xy)
     t = np.clip((cosine - _GRAZING) / (_FRONTAL - _GRAZING), 0, 1)
     share = np.zeros(size * size, np.float32)
-    share[rows] = np.where(seen, t * t * (3 - 2 * t) * _off_outline(query, camera, there), 0)
+    share[rows] = np.where(seen, t * t * (3 - 2 * t) * _off_outline(query, camera, xy, depth), 0)
     grid = share.reshape(size, size)
     border = max(3, size // _BORDER) | 1
     grid = np.asarray(texels.dilated(grid, n_texels=2 * border))  # seams are no borders
@@ -145,8 +150,14 @@ def photo_share(
     return np.asarray(cv2.blur(shrunk, (border, border)), dtype=np.float32)
 
 
-def _off_outline(query: SurfaceQuery, camera: Camera, points: Floats) -> Floats32:
-    """Return (N,) in [0, 1]: 0 on the head's outline as the camera sees it, 1 well within."""
+def _off_outline(query: SurfaceQuery, camera: Camera, xy: Floats, depth: Floats) -> Floats32:
+    """Return (N,) in [0, 1]: 0 on the head's outline as the camera sees it, 1 well within.
+
+    Parameters
+    ----------
+    xy, depth : (N, 2) px, (N,) mm
+        Where the camera sees the points.
+    """
     shrink = _OUTLINE_PX / max(camera.width, camera.height)
     small = camera.scaled(
         max(1, round(camera.width * shrink)), max(1, round(camera.height * shrink))
@@ -156,8 +167,9 @@ def _off_outline(query: SurfaceQuery, camera: Camera, points: Floats) -> Floats3
     # the photograph's edge is no outline
     framed = cv2.copyMakeBorder(head, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     inward = cv2.distanceTransform(framed, cv2.DIST_L2, 5)
-    xy, depth = small.project(points)
-    at = np.nan_to_num(xy + 0.5, nan=0.0).astype(np.float32)  # + 1 - 0.5: border, OpenCV's centres
+    by = np.array([small.width / camera.width, small.height / camera.height])
+    # + 1 - 0.5: border, OpenCV's centres
+    at = np.nan_to_num(xy * by + 0.5, nan=0.0).astype(np.float32)
     mm = float(np.nanmedian(depth)) / small.K[0, 0]  # of a pixel
     far = np.empty(len(at), np.float32)
     for start in range(0, len(at), _REMAP_ROWS):  # OpenCV's sides are 16 bits
@@ -168,16 +180,15 @@ def _off_outline(query: SurfaceQuery, camera: Camera, points: Floats) -> Floats3
     return np.clip((far * mm - _RIM_MM) / _RIM_MM, 0, 1).astype(np.float32)
 
 
-def _within(points: Floats, camera: Camera) -> Bools:
-    xy, _ = camera.project(points)
+def _within(xy: Floats, camera: Camera) -> Bools:
     size = np.array([camera.width, camera.height])
     inside = (xy > _RIM_PX) & (xy < size - _RIM_PX)
     return np.asarray(inside.all(axis=1) & np.isfinite(xy).all(axis=1))
 
 
-def _on_mask(mask: Bytes, points: Floats, camera: Camera) -> Bools:
-    xy, _ = camera.project(points)
-    column, row = np.nan_to_num(xy).clip(0, [camera.width - 1, camera.height - 1]).astype(int).T
+def _on_mask(mask: Bytes, xy: Floats) -> Bools:
+    last = np.array(mask.shape[1::-1]) - 1
+    column, row = np.nan_to_num(xy).clip(0, last).astype(int).T
     return np.asarray(mask[row, column] > _WHITE)
 
 

@@ -19,18 +19,18 @@ from .surfaces import FaceSurfaces
 
 _GIF_COLORS = 192
 _FRAMES_AT_ONCE = 3
-_SKY_POINTS = 10_000
+_SKY_POINTS = 4_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class TurntableConfig:
     """How the head turns."""
 
-    n_frames: int = 30
+    n_frames: int = 20
     most_yaw_deg: float = 30.0  # from -this to this
     pitch_deg: float = 5.0  # the camera stands this much above
-    size_px: int = 320  # of each of the two pictures of a frame
-    frames_per_second: float = 25.0
+    size_px: int = 288  # of each of the two pictures of a frame
+    frames_per_second: float = 50 / 3  # a GIF counts hundredths of a second
     supersampling: int = 2
 
 

@@ -222,9 +222,10 @@ def _own(path: Path, kind: str, what: str) -> tuple[dict[str, TensorInfo], dict[
 
 
 def _layout(header: dict[str, Any], path: Path) -> HrnLayout:
-    told = header.get("layout")
+    told: Any = header.get("layout")
     if not isinstance(told, dict):
         raise SchemaError(f"{path}: layout: absent from its header")
+    told = {"landmark_width": 0} | told  # older files have no such network
     values: dict[str, Any] = {}
     for entry in fields(HrnLayout):
         if entry.name == "backbone":
@@ -241,7 +242,7 @@ def _layout(header: dict[str, Any], path: Path) -> HrnLayout:
             )
         else:
             most = _LARGEST[entry.name.rpartition("_")[2]]
-            least = 0 if entry.name.endswith("blocks") else 1
+            least = 0 if entry.name.endswith(("blocks", "landmark_width")) else 1
             values[entry.name] = _whole(told, entry.name, path, most=most, least=least)
     for name in ("deformation_size", "displacement_size"):
         if values[name] % 4 or values[name] < 16:

@@ -54,6 +54,8 @@ class HrnLayout:
     """Side of the deformation map, texels."""
     displacement_size: int = 256
     """Side of the displacement map, texels."""
+    landmark_width: int = 0
+    """Of the network that corrects coefficients by landmarks; 0: there is none, as released."""
 
     @property
     def n_coefficients(self) -> int:
@@ -62,12 +64,17 @@ class HrnLayout:
 
 
 def hrn_table(layout: HrnLayout) -> Table:
-    """Return the tensors of a checkpoint: `net_recon.*`, `mid_net.*`, `high_net.*` and gains."""
+    """Return the tensors of a checkpoint: `net_recon.*`, `mid_net.*`, `high_net.*` and gains.
+
+    And `landmark_net.*` where the layout has one.
+    """
     parts = {
         "net_recon": coefficient_table(layout.counts, backbone=layout.backbone),
         "mid_net": generator_table(6, 3, width=layout.mid_width, n_blocks=layout.mid_blocks),
         "high_net": generator_table(9, 1, width=layout.high_width, n_blocks=layout.high_blocks),
     }
+    if layout.landmark_width:
+        parts["landmark_net"] = landmark_table(layout.counts, width=layout.landmark_width)
     table = {f"{net}.{name}": s for net, part in parts.items() for name, s in part.items()}
     return table | {"alpha": (1,), "beta": (1,)}
 
@@ -80,6 +87,17 @@ def coefficient_table(counts: tuple[int, int, int], *, backbone: str) -> Table:
         if n:
             table[f"final_layers.{i}.weight"] = (n, 8 * stem * widening, grid, grid)
             table[f"final_layers.{i}.bias"] = (n,)
+    return table
+
+
+def landmark_table(counts: tuple[int, int, int], *, width: int) -> Table:
+    """Return the tensors of the network that corrects coefficients by landmarks."""
+    n_given = sum(counts) + sum(_POSE_AND_LIGHT) + 2 * 2 * 68
+    n_changed = counts[0] + counts[1] + 6  # shape, angles and translation
+    sizes = {"0": (width, n_given), "3": (width, width), "6": (n_changed, width)}
+    table: Table = {}
+    for name, (n_out, n_in) in sizes.items():
+        table |= {f"layers.{name}.weight": (n_out, n_in), f"layers.{name}.bias": (n_out,)}
     return table
 
 

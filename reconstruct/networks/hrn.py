@@ -6,6 +6,7 @@ from torch import nn
 from ...core.facemodel.checkpoint_tables import HrnLayout
 from .coefficient import CoefficientNet
 from .generator import DROPOUT, ResnetGenerator
+from .landmarks import LandmarkNet
 
 MAP_SCALE = 0.1
 """Times alpha or beta: what an output of 1 of a generator is, in model units of 100 mm."""
@@ -15,7 +16,9 @@ INITIAL_GAIN = 0.01
 
 
 class HrnNetworks(nn.Module):
-    """The three networks, and the gains alpha and beta of the two maps.
+    """The networks, and the gains alpha and beta of the two maps.
+
+    The three of the paper, and where the layout asks for it one of landmarks.
 
     Parameters
     ----------
@@ -35,5 +38,8 @@ class HrnNetworks(nn.Module):
         self.high_net = ResnetGenerator(
             9, 1, width=layout.high_width, n_blocks=layout.high_blocks, dropout=dropout
         )
+        self.landmark_net: LandmarkNet | None = None
+        if layout.landmark_width:
+            self.landmark_net = LandmarkNet(layout.counts, width=layout.landmark_width)
         self.alpha = nn.Parameter(torch.full((1,), INITIAL_GAIN))
         self.beta = nn.Parameter(torch.full((1,), INITIAL_GAIN))

@@ -16,9 +16,11 @@ from ...core.facemodel.load import load_face_model
 from ..checkpoint import load_hrn, save_hrn
 from ..coefficients import Coefficients, split
 from ..facetensors import FaceTensors, face_tensors
+from ..hrn import by_landmarks
 from ..losses import LossWeights
 from ..networks.coefficient import CoefficientNet
 from ..networks.hrn import HrnNetworks
+from ..networks.landmarks import LandmarkNet
 from ..pose import HrnCamera
 from ..samples.augment import Batch
 from .coarseconfig import CoarseConfig
@@ -40,7 +42,10 @@ _MOMENTUM = 0.02  # of the features' mean and variance: some fifty batches
 
 
 class CoarseTask(PlainTask):
-    """Trains `network`, a `CoefficientNet`."""
+    """Trains `network`, a `CoefficientNet`, and beside it a network of landmarks, if one is given.
+
+    Both answers, with and without landmarks, are held against the truth.
+    """
 
     name = "coarse"
 
@@ -51,17 +56,24 @@ class CoarseTask(PlainTask):
         network: CoefficientNet,
         feed: SampleFeed,
         *,
+        landmark_net: LandmarkNet | None = None,
         recognise: Recognise | None = None,
     ) -> None:
         self.config, self.face, self.network, self.feed = config, face, network, feed
+        self.landmark_net = landmark_net
         self.recognise = recognise
         self.camera = HrnCamera()
         self.points = FacePoints(face, n_points=config.points)
         self.areas: FaceAreas = face_areas(face)
         self.standard = standardiser(network) if config.standardise else nn.Identity()
         self.standard.to(face.mean.device)
-        self.modules: Mapping[str, nn.Module] = {"net_recon": network, "standard": self.standard}
-        self.optimisers = {"net_recon": _optimiser(network, config)}
+        modules: dict[str, nn.Module] = {"net_recon": network, "standard": self.standard}
+        optimiser = _optimiser(network, config)
+        if landmark_net is not None:
+            modules["landmark_net"] = landmark_net
+            optimiser.add_param_group({"params": list(landmark_net.parameters())})
+        self.optimisers = {"net_recon": optimiser}
+        self.modules: Mapping[str, nn.Module] = modules
         self._held: tuple[list[Batch], list[str]] | None = None
         self._scored: FacePoints | None = None
 
@@ -73,8 +85,10 @@ class CoarseTask(PlainTask):
         # the heads, too: pose is finer than a half number tells
         with torch.autocast(features.device.type, enabled=False):
             found = split(self.network.of_features(self.standard(features.float())), self.face)
-            terms = supervised(self.points, found, batch, self.camera)
-            terms |= weak(self.points, found, batch, self.camera)
+            terms = self._told(found, batch)
+            if self.landmark_net is not None:
+                aided = self._told(self._aided(found, self._noisy(batch.landmarks)), batch)
+                terms = {name: (value + aided[name]) / 2 for name, value in terms.items()}
             if self.config.pictures:
                 rows = drawn_rows(len(batch.crop), self.config.pictures, step)
                 terms |= pictured(
@@ -82,6 +96,26 @@ class CoarseTask(PlainTask):
                     self.camera.resized(self.config.picture_px), recognise=self.recognise,
                 )  # fmt: skip
             return weighted(terms, self.config.weights)
+
+    def _told(self, found: Coefficients, batch: Batch) -> Terms:
+        """Return the terms that need no picture."""
+        return supervised(self.points, found, batch, self.camera) | weak(
+            self.points, found, batch, self.camera
+        )
+
+    def _aided(self, found: Coefficients, landmarks: Tensor) -> Coefficients:
+        """Return coefficients corrected by landmarks (B, 68, 2), px of the crop."""
+        assert self.landmark_net is not None
+        marks = self.points.shape(found.identity, found.expression)[:, -68:]
+        return by_landmarks(self.landmark_net, found, marks, landmarks, self.camera)
+
+    def _noisy(self, landmarks: Tensor) -> Tensor:
+        """Return landmarks (B, 68, 2) as worse detectors find them, some of them not at all."""
+        at = landmarks.device
+        sigma = self.config.landmark_px * torch.rand(len(landmarks), 1, 1, device=at)
+        noisy = landmarks + sigma * torch.randn(landmarks.shape, device=at)
+        told = torch.rand(*landmarks.shape[:2], 1, device=at) < self.config.landmark_share
+        return torch.where(told, noisy, torch.nan)
 
     @torch.no_grad()
     def validate(self, step: int) -> Mapping[str, float]:
@@ -99,9 +133,14 @@ class CoarseTask(PlainTask):
         rows: dict[str, list[float]] = {}
         for batch in batches:
             here = batch.to(self.face.mean.device)
-            for name, values in figures_of(
-                self._scored, self.found(here.crop), here, self.camera
-            ).items():
+            plain = self.found(here.crop)
+            figures = figures_of(self._scored, plain, here, self.camera)
+            if self.landmark_net is not None:
+                alone = figures["median_mm"]
+                aided = self._aided(plain, here.landmarks)
+                figures = figures_of(self._scored, aided, here, self.camera)
+                figures["without_landmarks_median_mm"] = alone
+            for name, values in figures.items():
                 rows.setdefault(name, []).extend(values)
         return summary(people, rows)
 
@@ -132,6 +171,8 @@ class CoarseTask(PlainTask):
         layout = self.config.layout((face.n_identity, face.n_expression, face.n_albedo))
         networks = HrnNetworks(layout)
         networks.net_recon.load_state_dict(self.network.state_dict())
+        if networks.landmark_net is not None and self.landmark_net is not None:
+            networks.landmark_net.load_state_dict(self.landmark_net.state_dict())
         if isinstance(self.standard, nn.BatchNorm2d):
             fold(self.standard, networks.net_recon)
         with torch.no_grad():
@@ -158,8 +199,10 @@ def build(config: CoarseConfig) -> CoarseTask:
     torch.manual_seed(config.loop.seed)
     device = training_device(config.loop)
     face = face_tensors(load_face_model(config.model), device=str(device))
-    network: Any = _network(config, face).to(device)
+    networks = _networks(config, face)
+    network: Any = networks.net_recon.to(device)
     network = network.to(memory_format=torch.channels_last)
+    landmark_net = networks.landmark_net
     recognise = None
     if config.recognition is not None:
         recognise = load_recognition(Path(config.recognition), device=device)
@@ -167,7 +210,10 @@ def build(config: CoarseConfig) -> CoarseTask:
         config.data, model=config.model, augment=config.augment, parts=config.loop.parts,
         seed=config.loop.seed, resident=face, relief=False,
     )  # fmt: skip
-    task = CoarseTask(config, face, network, feed, recognise=recognise)
+    task = CoarseTask(
+        config, face, network, feed, recognise=recognise,
+        landmark_net=None if landmark_net is None else landmark_net.to(device),
+    )  # fmt: skip
     if config.init is not None and isinstance(task.standard, nn.BatchNorm2d):
         crops = [feed.batch(k, 0, 0, 1).crop.to(device) for k in range(_N_MEASURED)]
         network.eval()
@@ -240,7 +286,10 @@ def _rows(items: Any, rows: Tensor) -> Any:
     return replace(items, **{name: value[rows] for name, value in vars(items).items()})
 
 
-def _network(config: CoarseConfig, face: FaceTensors) -> CoefficientNet:
+def _networks(config: CoarseConfig, face: FaceTensors) -> HrnNetworks:
+    """Return the networks to begin with; only those of coefficients are trained."""
+    counts = (face.n_identity, face.n_expression, face.n_albedo)
+    networks = HrnNetworks(config.layout(counts))
     if config.init is not None:
         found = load_hrn(Path(config.init), face.model, n_albedo=face.n_albedo).networks
         if found.layout.backbone != config.backbone:
@@ -248,12 +297,17 @@ def _network(config: CoarseConfig, face: FaceTensors) -> CoefficientNet:
                 f"{config.init}: its backbone is {found.layout.backbone}; set backbone="
                 f"{found.layout.backbone}"
             )
-        return found.net_recon.train()
-    counts = (face.n_identity, face.n_expression, face.n_albedo)
-    network = CoefficientNet(counts, backbone=config.backbone)
-    if config.backbone_init is not None:
-        _load_backbone(network, Path(config.backbone_init))
-    return network
+        networks.net_recon = found.net_recon
+        width = found.layout.landmark_width
+        if width and width != config.landmark_width:
+            raise ModelFileError(
+                f"{config.init}: has a landmark network; set landmark_width={width}"
+            )
+        if found.landmark_net is not None:
+            networks.landmark_net = found.landmark_net
+    elif config.backbone_init is not None:
+        _load_backbone(networks.net_recon, Path(config.backbone_init))
+    return networks.train()
 
 
 def _load_backbone(network: CoefficientNet, path: Path) -> None:

@@ -56,6 +56,9 @@ class CoarseConfig:
     points: int = 3000  # vertices that shapes are compared at
     pictures: int = 32  # of a batch that are drawn for the terms of colours
     picture_px: int = 224  # a side of what is drawn
+    landmark_width: int = 0  # of the network that corrects coefficients by landmarks; 0: none
+    landmark_px: float = 2.0  # most sd of noise on top of the samples' landmarks, px of 224
+    landmark_share: float = 0.9  # of landmarks that it is told
     mid_width: int = 64  # of the networks of detail in the exported file: untrained, silent
     high_width: int = 64
     mid_blocks: int = 9
@@ -65,7 +68,14 @@ class CoarseConfig:
         if self.backbone not in BACKBONE_NAMES:
             known = ", ".join(BACKBONE_NAMES)
             raise ConfigError(f"backbone = {self.backbone!r}: one of {known}")
-        for name, least in (("points", 100), ("pictures", 0), ("picture_px", 16)):
+        if not 0 <= self.landmark_share <= 1 or self.landmark_px < 0:
+            raise ConfigError(
+                f"landmark_share = {self.landmark_share}, landmark_px = {self.landmark_px}: from 0 "
+                "to 1, and not below 0"
+            )
+        for name, least in (
+            ("points", 100), ("pictures", 0), ("picture_px", 16), ("landmark_width", 0),
+        ):  # fmt: skip
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} = {getattr(self, name)}: at least {least}")
 
@@ -78,4 +88,5 @@ class CoarseConfig:
             high_width=self.high_width,
             mid_blocks=self.mid_blocks,
             high_blocks=self.high_blocks,
+            landmark_width=self.landmark_width,
         )

@@ -1,7 +1,7 @@
 """The training of the mid and high generators, put together: networks, prepared folder, feeds."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ def build(config: DetailConfig) -> DetailTask:
         deretoucher.requires_grad_(False)
     hrn = Hrn.of(face, networks, deretoucher)
     hrn.coefficient_net.eval().requires_grad_(False)
+    if hrn.landmark_net is not None:
+        hrn.landmark_net.eval().requires_grad_(False)
     samples = SampleFeed(
         config.data, model=config.model, augment=config.augment, fine=config.fine,
         parts=config.loop.parts, seed=config.loop.seed, resident=face,
@@ -71,7 +73,8 @@ def detail_networks(config: DetailConfig, face: FaceTensors) -> HrnNetworks:
                 net.silence()
     if config.init is not None:
         known = load_hrn(Path(config.init), face.model, n_albedo=face.n_albedo).networks
-        if known.layout != networks.layout:
+        # the coefficients are not taken from it
+        if replace(known.layout, landmark_width=networks.layout.landmark_width) != networks.layout:
             raise ModelFileError(
                 f"{config.init}: networks of {known.layout}, but the settings say {networks.layout}"
             )
@@ -94,9 +97,13 @@ def _with_coarse(config: DetailConfig, face: FaceTensors) -> HrnNetworks:
         counts = (face.n_identity, face.n_expression, face.n_albedo)
         return HrnNetworks(config.layout(counts, config.backbone), dropout=dropout)
     coarse = load_hrn(Path(config.coarse), face.model, n_albedo=face.n_albedo).networks
-    layout = config.layout(coarse.layout.counts, coarse.layout.backbone)
+    layout = config.layout(
+        coarse.layout.counts, coarse.layout.backbone, landmark_width=coarse.layout.landmark_width
+    )
     networks = HrnNetworks(layout, dropout=dropout)
     networks.net_recon.load_state_dict(coarse.net_recon.state_dict())
+    if networks.landmark_net is not None and coarse.landmark_net is not None:
+        networks.landmark_net.load_state_dict(coarse.landmark_net.state_dict())
     return networks
 
 

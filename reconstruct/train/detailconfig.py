@@ -117,7 +117,9 @@ class DetailConfig:
         if self.copies < 1 or self.fine < 16:
             raise ConfigError(f"copies = {self.copies}, fine = {self.fine}: at least 1 and 16")
 
-    def layout(self, counts: tuple[int, int, int], backbone: str) -> HrnLayout:
+    def layout(
+        self, counts: tuple[int, int, int], backbone: str, *, landmark_width: int = 0
+    ) -> HrnLayout:
         """Return the layout of the checkpoint, for the coefficient network's numbers."""
         s = self.sizes
         return HrnLayout(
@@ -129,4 +131,5 @@ class DetailConfig:
             high_blocks=s.high_blocks,
             deformation_size=s.deformation_size,
             displacement_size=s.displacement_size,
+            landmark_width=landmark_width,
         )

@@ -76,7 +76,7 @@ def given_of(hrn: Hrn, batch: Batch, *, off: Tensor | None = None) -> Given:
         Added to the coefficients, as `missed` draws it.
     """
     face = hrn.face
-    vector = hrn.coefficient_net(batch.crop)
+    vector = hrn.coefficients(batch.crop, batch.landmarks).joined()
     vector = vector if off is None else vector + off
     found = split(vector, face)
     coarse = face.shape(found.identity, found.expression)

@@ -315,6 +315,7 @@ class _Run:
             progress.since_best += 1
             return
         progress.best_score, progress.best_step, progress.since_best = score, progress.step, 0
+        progress.best_validation = dict(figures)
         save_weights(self.out / BEST, self.task.modules)
         self.task.export(self.out / WEIGHTS, self._record())
 
@@ -355,12 +356,12 @@ class _Run:
 
     def _record(self) -> dict[str, Any]:
         """Return what exported weights say about the training."""
-        best = self.progress.best_step
+        progress, best = self.progress, self.progress.best_step
         return {
             "task": self.task.name,
-            "steps": self.progress.step if best is None else best,
-            "seconds": round(self.progress.seconds, 1),
-            "validation": dict(self.progress.validation),
+            "steps": progress.step if best is None else best,
+            "seconds": round(progress.seconds, 1),
+            "validation": dict(progress.validation if best is None else progress.best_validation),
             "settings": dict(self.settings),
         }
 

@@ -49,6 +49,8 @@ class Progress:
     """Validations after the best one."""
     validation: dict[str, float] = field(default_factory=dict)
     """The last one's figures."""
+    best_validation: dict[str, float] = field(default_factory=dict)
+    """Those of the best one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -200,7 +200,8 @@ def _by_networks(hrn: Hrn, *, quirks: bool) -> Callable[[FaceView], ViewStart]:
                 for crop in (small, fine)
             )
             shown = None if mask is None else torch.from_numpy(mask)[None, None].to(device)
-            out = hrn(*images, shown, compat=quirks)
+            marks = torch.from_numpy(small.landmarks).float()[None].to(device)
+            out = hrn(*images, shown, marks, compat=quirks)
         return start_of_hrn(view.name, small, out, hrn.face, mask=mask, quirks=quirks)
 
     return start

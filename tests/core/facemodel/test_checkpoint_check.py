@@ -217,6 +217,19 @@ def own(path: Path, header: Any, **changes: torch.Tensor) -> Path:
     return path
 
 
+def test_a_file_from_before_networks_of_landmarks_has_none(tmp_path: Path) -> None:
+    header = own_header()
+    assert "landmark_width" not in header["layout"]
+    assert check_hrn(own(tmp_path / "own.safetensors", header)).layout.landmark_width == 0
+
+
+def test_a_network_of_landmarks_that_is_told_must_be_there(tmp_path: Path) -> None:
+    header = own_header()
+    header["layout"]["landmark_width"] = 8
+    with pytest.raises(ModelFileError, match="landmark_net"):
+        check_hrn(own(tmp_path / "own.safetensors", header))
+
+
 def test_our_own_passes(tmp_path: Path) -> None:
     info = check_hrn(own(tmp_path / "own.safetensors", own_header(training={"epoch": 7})))
     assert info.kind == "facekit" and info.layout.counts == (3, 2, 1)

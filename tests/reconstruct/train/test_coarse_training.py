@@ -24,6 +24,7 @@ from facekit.reconstruct.samples.virtual import VirtualConfig
 from facekit.reconstruct.train.coarse import EXPORTED, CoarseTask, build, unfold
 from facekit.reconstruct.train.coarseconfig import CoarseConfig
 from facekit.reconstruct.train.coarsescore import distances, figures_of, summary
+from facekit.reconstruct.train.config import LoopConfig
 from facekit.reconstruct.train.facepoints import FacePoints
 from facekit.reconstruct.train.presets import settings_file
 from facekit.reconstruct.train.recognition import load_recognition
@@ -186,6 +187,39 @@ def test_an_export_is_a_checkpoint_whose_maps_are_silent(
         assert torch.equal(tensor, task.network.state_dict()[name])
     with pytest.raises(ModelFileError, match="set backbone=resnet18_half"):
         build(replace(SMALL, init=str(tmp_path / EXPORTED), backbone="resnet18"))
+
+
+def test_a_network_of_landmarks_learns_beside_the_coefficients(
+    head_face: FaceTensors, tmp_path: Path
+) -> None:
+    """Landmarks without noise, of faces that the pictures do not tell: they are worth something."""
+    config = replace(
+        SMALL, loop=LoopConfig(learning_rate=3e-3), landmark_width=32, landmark_px=0.0,
+        landmark_share=1.0, pictures=0,
+    )  # fmt: skip
+    task = build(config)
+    task.feed = Held(a_batch(head_face, 4))
+    batch = a_batch(head_face, 4)
+    before = task.validate(0)
+    assert before["without_landmarks_median_mm"] == before["median_mm"]
+    optimiser = task.optimisers["net_recon"]
+    task.network.requires_grad_(False)  # the photographs show nothing
+    for step in range(40):
+        optimiser.zero_grad()
+        task.losses(step, batch)["total"].backward()
+        optimiser.step()
+    for module in task.modules.values():
+        module.eval()
+    after = task.validate(40)
+    assert after["median_mm"] < 0.8 * after["without_landmarks_median_mm"]
+    task.export(tmp_path, {})
+    again = build(replace(config, init=str(tmp_path / EXPORTED)))
+    assert task.landmark_net is not None
+    assert again.landmark_net is not None
+    for name, tensor in again.landmark_net.state_dict().items():
+        assert torch.equal(tensor, task.landmark_net.state_dict()[name])
+    with pytest.raises(ModelFileError, match="set landmark_width=32"):
+        build(replace(config, init=str(tmp_path / EXPORTED), landmark_width=0))
 
 
 @pytest.mark.parametrize("backbone", ["resnet18_half", "resnet18_half_grid"])

@@ -239,6 +239,7 @@ def test_patience_ends_it_with_the_best_weights(tmp_path: Path, trained: Any) ->
             assert torch.equal(tensor, task.exported[name.removeprefix("module.net.")])
     record = json.loads((tmp_path / "weights" / "record.json").read_text())
     assert record["steps"] == 20
+    assert record["validation"]["score"] == result.best_score != result.validation["score"]
     assert trained(tmp_path, loop, best_at=20)[0] == result  # it has ended
 
 
