@@ -17,6 +17,7 @@ _APART, _SPREAD = 3 / 224, 50 / 224  # of the crop's side, to numbers about 1
 _EXPRESSION, _ANGLES, _TRANSLATION = 0.3, 0.03, 0.05
 """An output of 1 in their units; one of identity is 1."""
 _MIDDLE = 0.5
+_FAR = 30 / 224  # of the crop's side: a landmark so far from the face's own is a mistake
 _DROPOUT = 0.2
 
 
@@ -53,9 +54,10 @@ class LandmarkNet(nn.Module):
         places : (B, 68, 2)
             Where `found` has the landmarks: x and y, upwards, in sides of the crop.
         landmarks : (B, 68, 2)
-            Where they were found; NaN unknown.
+            Where they were found; NaN unknown. Mistakes, far from `places`, count as unknown.
         """
-        marks = torch.where(torch.isfinite(landmarks), landmarks, places)
+        near = torch.linalg.vector_norm(landmarks - places, dim=-1, keepdim=True) < _FAR
+        marks = torch.where(near, landmarks, places)  # NaN is near nothing
         given = torch.cat(
             [
                 ((marks - places) / _APART).flatten(1),

@@ -63,6 +63,16 @@ def test_a_landmark_that_nobody_found_says_nothing(head_face: FaceTensors) -> No
     assert torch.equal(first.joined(), second.joined())
 
 
+def test_a_mistaken_landmark_is_not_believed(head_face: FaceTensors) -> None:
+    found = some_faces(head_face)
+    marks, places = own_marks(head_face, found)
+    wrong, unknown = places + 3.0, places + 3.0
+    wrong[:, 30], unknown[:, 30] = places[:, 30] + 60.0, torch.nan
+    net = net_of(head_face)
+    told = [by_landmarks(net, found, marks, given, HrnCamera()) for given in (wrong, unknown)]
+    assert torch.equal(told[0].joined(), told[1].joined())
+
+
 def test_a_crop_of_other_pixels_says_the_same(head_face: FaceTensors) -> None:
     found = some_faces(head_face)
     marks, places = own_marks(head_face, found)
