@@ -41,6 +41,7 @@ from .facetensors import FaceTensors
 from .maprender import draw
 from .networks.deretouch import blend_layer
 from .networks.hrn import MAP_SCALE, HrnNetworks
+from .networks.landmarks import by_landmarks
 from .networks.softlight import deretouched_albedo, soft_light
 from .pose import HrnCamera, posed, rotated, rotation
 from .unwrap import Texels, soft_validity, softened, texels_of, unwrap
@@ -224,8 +225,7 @@ class Hrn(nn.Module):
             The crops do not go together, or the network is another face model's.
         """
         self._check(crop224, crop512, mask)
-        found = self.coefficients(crop224, landmarks)
-        return self.refine(found, crop512, mask, compat=compat)
+        return self.refine(self.coefficients(crop224, landmarks), crop512, mask, compat=compat)
 
     def coefficients(self, crop224: Tensor, landmarks: Tensor | None = None) -> Coefficients:
         """Return the coefficients of a batch of faces.
@@ -385,24 +385,6 @@ class Hrn(nn.Module):
             )
         if mask is not None and tuple(mask.shape) != mask_shape:
             raise InputError(f"a mask of shape {tuple(mask.shape)}, expected {mask_shape}")
-
-
-def by_landmarks(
-    network: nn.Module, found: Coefficients, marks: Tensor, landmarks: Tensor, camera: HrnCamera
-) -> Coefficients:
-    """Return coefficients corrected by landmarks.
-
-    Parameters
-    ----------
-    network : LandmarkNet
-    marks : (B, 68, 3)
-        Where `found` has them, unposed, model units.
-    landmarks : (B, 68, 2)
-        Px of the camera's image, y up; NaN unknown.
-    """
-    places = camera.project(posed(marks, found.angles, found.translation))
-    corrected: Coefficients = network(found, places / camera.size, landmarks / camera.size)
-    return corrected
 
 
 def _gain(value: Tensor | float) -> nn.Parameter:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..coefficients import Coefficients
+from ..pose import HrnCamera, posed
 from .coefficient import POSE_AND_LIGHT
 
 _N_LANDMARKS = 68
@@ -75,3 +76,21 @@ class LandmarkNet(nn.Module):
             gamma=found.gamma,
             translation=found.translation + _TRANSLATION * translation,
         )
+
+
+def by_landmarks(
+    network: nn.Module, found: Coefficients, marks: Tensor, landmarks: Tensor, camera: HrnCamera
+) -> Coefficients:
+    """Return coefficients corrected by landmarks.
+
+    Parameters
+    ----------
+    network : LandmarkNet
+    marks : (B, 68, 3)
+        Where `found` has them, unposed, model units.
+    landmarks : (B, 68, 2)
+        Px of the camera's image, y up; NaN unknown.
+    """
+    places = camera.project(posed(marks, found.angles, found.translation))
+    corrected: Coefficients = network(found, places / camera.size, landmarks / camera.size)
+    return corrected

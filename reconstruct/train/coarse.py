@@ -16,11 +16,10 @@ from ...core.facemodel.load import load_face_model
 from ..checkpoint import load_hrn, save_hrn
 from ..coefficients import Coefficients, split
 from ..facetensors import FaceTensors, face_tensors
-from ..hrn import by_landmarks
 from ..losses import LossWeights
 from ..networks.coefficient import CoefficientNet
 from ..networks.hrn import HrnNetworks
-from ..networks.landmarks import LandmarkNet
+from ..networks.landmarks import LandmarkNet, by_landmarks
 from ..pose import HrnCamera
 from ..samples.augment import Batch
 from .coarseconfig import CoarseConfig

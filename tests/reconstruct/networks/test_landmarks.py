@@ -7,9 +7,9 @@ from torch import Tensor
 from facekit.core.facemodel.checkpoint_tables import HrnLayout, hrn_table
 from facekit.reconstruct.coefficients import Coefficients, split
 from facekit.reconstruct.facetensors import FaceTensors
-from facekit.reconstruct.hrn import Hrn, by_landmarks
+from facekit.reconstruct.hrn import Hrn
 from facekit.reconstruct.networks.hrn import HrnNetworks
-from facekit.reconstruct.networks.landmarks import LandmarkNet
+from facekit.reconstruct.networks.landmarks import LandmarkNet, by_landmarks
 from facekit.reconstruct.pose import HrnCamera, posed
 
 
