@@ -23,7 +23,7 @@ from ..networks.landmarks import LandmarkNet, by_landmarks
 from ..pose import HrnCamera
 from ..samples.augment import Batch
 from .coarseconfig import CoarseConfig
-from .coarsescore import figures_of, summary
+from .coarsescore import distances, figures_of, summary
 from .coarseterms import FaceAreas, Terms, drawn_coarse, face_areas, pictured, supervised, weak
 from .distributed import training_device
 from .facepoints import FacePoints
@@ -132,13 +132,14 @@ class CoarseTask(PlainTask):
         rows: dict[str, list[float]] = {}
         for batch in batches:
             here = batch.to(self.face.mean.device)
-            plain = self.found(here.crop)
-            figures = figures_of(self._scored, plain, here, self.camera)
+            found, alone = self.found(here.crop), None
             if self.landmark_net is not None:
-                alone = figures["median_mm"]
-                aided = self._aided(plain, here.landmarks)
-                figures = figures_of(self._scored, aided, here, self.camera)
-                figures["without_landmarks_median_mm"] = alone
+                alone = self._scored.shape(found.identity, found.expression)
+                found = self._aided(found, here.landmarks)
+            figures = figures_of(self._scored, found, here, self.camera)
+            if alone is not None:
+                apart = distances(self._scored, alone, here)
+                figures["without_landmarks_median_mm"] = apart.tolist()
             for name, values in figures.items():
                 rows.setdefault(name, []).extend(values)
         return summary(people, rows)
@@ -302,8 +303,7 @@ def _networks(config: CoarseConfig, face: FaceTensors) -> HrnNetworks:
             raise ModelFileError(
                 f"{config.init}: has a landmark network; set landmark_width={width}"
             )
-        if found.landmark_net is not None:
-            networks.landmark_net = found.landmark_net
+        networks.landmark_net = found.landmark_net or networks.landmark_net
     elif config.backbone_init is not None:
         _load_backbone(networks.net_recon, Path(config.backbone_init))
     return networks.train()

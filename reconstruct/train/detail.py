@@ -101,9 +101,7 @@ def _with_coarse(config: DetailConfig, face: FaceTensors) -> HrnNetworks:
         coarse.layout.counts, coarse.layout.backbone, landmark_width=coarse.layout.landmark_width
     )
     networks = HrnNetworks(layout, dropout=dropout)
-    networks.net_recon.load_state_dict(coarse.net_recon.state_dict())
-    if networks.landmark_net is not None and coarse.landmark_net is not None:
-        networks.landmark_net.load_state_dict(coarse.landmark_net.state_dict())
+    networks.net_recon, networks.landmark_net = coarse.net_recon, coarse.landmark_net
     return networks
 
 
